@@ -1,0 +1,1 @@
+//! The models ctxbench knows, as data.

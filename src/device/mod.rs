@@ -1,0 +1,1 @@
+//! Which device runs, and what it can do at most.

@@ -1,0 +1,35 @@
+//! A loaded model that can be asked for tokens.
+//!
+//! Comes in: ids. Goes out: greedy ids, on the host. Not here: text, clocks, statistics.
+
+/// What the runner needs of a model. Every call returns only when the device is idle again.
+pub trait Engine {
+    /// Forgets everything; the cache keeps its memory.
+    fn reset(&mut self) -> anyhow::Result<()>;
+
+    /// Runs `ids` after what the cache already holds, up to the last position's logits.
+    ///
+    /// Errors if the cache has no room for them.
+    fn prefill(&mut self, ids: &[u32]) -> anyhow::Result<()>;
+
+    /// The greedy id of the last logits, copied to the host.
+    fn sample(&mut self) -> anyhow::Result<u32>;
+
+    /// One decode step: runs `id`, samples the next one and brings it to the host.
+    fn decode(&mut self, id: u32) -> anyhow::Result<u32>;
+
+    /// Tokens in the cache.
+    fn depth(&self) -> usize;
+
+    /// Goes back to the first `depth` tokens, so that decode at a depth can be repeated
+    /// after one prefill. Logits are not restored: the next call is `decode` or `prefill`.
+    ///
+    /// Errors if the cache is shorter than `depth`.
+    fn truncate(&mut self, depth: usize) -> anyhow::Result<()>;
+
+    /// Room of the cache in tokens.
+    fn capacity(&self) -> usize;
+
+    /// The attention path that runs, part of the result: e.g. `blocked-matmul`.
+    fn attention_path(&self) -> &'static str;
+}

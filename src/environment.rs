@@ -1,0 +1,45 @@
+//! What ran where: recorded in every report, since a number without its box means nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// The program itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Version of ctxbench.
+    pub version: String,
+    /// Commit it was built from; `None` if built outside a checkout.
+    pub git_commit: Option<String>,
+    /// `release` or `debug`.
+    pub profile: String,
+    /// Cargo features compiled in, e.g. `cuda`.
+    pub features: Vec<String>,
+}
+
+/// The box.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Operating system and kernel, e.g. `Debian GNU/Linux 12, Linux 6.1`.
+    pub os: Option<String>,
+    /// Processor's own name.
+    pub cpu: Option<String>,
+    /// Instruction set extensions that matter here, e.g. `avx512_vnni`.
+    pub cpu_features: Vec<String>,
+    /// Physical cores.
+    pub physical_cores: Option<u32>,
+    /// Logical processors this process may use.
+    pub logical_cores: Option<u32>,
+    /// Threads used by the engine.
+    pub threads: Option<u32>,
+    /// Memory of the box, or of the container if that is less.
+    pub memory_bytes: Option<u64>,
+    /// Accelerators found, by name.
+    pub accelerators: Vec<String>,
+    /// Read bandwidth of memory measured in this run.
+    pub memory_bandwidth_bytes_per_s: Option<f64>,
+    /// Matmul rates measured in this run, by type, e.g. `f32`, in FLOP/s.
+    pub matmul_flops_per_s: std::collections::BTreeMap<String, f64>,
+    /// One-minute load average when the run began.
+    pub load_average: Option<f64>,
+    /// CUDA, driver and candle versions and the like, by name.
+    pub versions: std::collections::BTreeMap<String, String>,
+}

@@ -1,0 +1,1 @@
+//! Files of a hub repository: found, fetched, checked, cached.

@@ -1,0 +1,3 @@
+//! The decoder: shapes, attention, cache.
+
+pub mod shape;

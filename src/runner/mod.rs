@@ -1,0 +1,1 @@
+//! Warm-up, random blocks, budgets: samples come out.

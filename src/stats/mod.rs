@@ -1,0 +1,3 @@
+//! Intervals, fits and comparisons: pure functions of numbers. Cannot see an engine.
+
+pub mod estimate;

@@ -1,0 +1,1 @@
+//! Text to ids, and chat templates.

@@ -1,0 +1,101 @@
+//! Quantities as people type and read them: `2k` tokens, `3m`, `1.2 GiB`, `12.3 ms`.
+
+/// Parses a token count: `512`, `2k` (= 2,048), `1.5k` (= 1,536).
+///
+/// `k` is 1,024, as context lengths are named in this field (32k = 32,768).
+pub fn parse_tokens(text: &str) -> Result<u32, String> {
+    let wrong = || format!("'{text}' is not a token count; write 512, 2k or 32k");
+    let lower = text.trim().to_ascii_lowercase();
+    let (number, factor) = match lower.strip_suffix('k') {
+        Some(number) => (number, 1024.0),
+        None => (lower.as_str(), 1.0),
+    };
+    let value: f64 = number.parse().map_err(|_| wrong())?;
+    let tokens = value * factor;
+    if !tokens.is_finite() || tokens < 0.0 || tokens > f64::from(u32::MAX) || tokens.fract() != 0.0 {
+        return Err(wrong());
+    }
+    Ok(tokens as u32)
+}
+
+/// Writes a token count the way [`parse_tokens`] reads it: 2048 becomes `2k`, 1000 stays `1000`.
+pub fn tokens(count: u32) -> String {
+    if count >= 1024 && count.is_multiple_of(1024) { format!("{}k", count / 1024) } else { count.to_string() }
+}
+
+/// Writes bytes in binary units with three significant digits: `1.40 GiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{} {}", significant(value), UNITS[unit]) }
+}
+
+/// Writes milliseconds, as seconds from ten seconds on: `12.3 ms`, `14.2 s`.
+pub fn milliseconds(ms: f64) -> String {
+    if ms >= 10_000.0 { format!("{} s", significant(ms / 1000.0)) } else { format!("{} ms", significant(ms)) }
+}
+
+/// Three significant digits, never in scientific notation; integers from 1,000 on, with separators.
+pub fn significant(value: f64) -> String {
+    let size = value.abs();
+    if size >= 999.5 {
+        return thousands(value.round() as i64);
+    }
+    let decimals = match size {
+        s if s >= 99.95 => 0,
+        s if s >= 9.995 => 1,
+        s if s >= 0.9995 => 2,
+        s if s == 0.0 => 0,
+        s => (2 - s.log10().floor() as i32).clamp(0, 9) as usize,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// An integer with a comma between groups of three digits.
+pub fn thousands(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if value < 0 { format!("-{out}") } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_counts_read_and_write_alike() {
+        for (text, count) in [("512", 512), ("2k", 2048), ("1.5k", 1536), ("32K", 32768), ("0", 0)] {
+            assert_eq!(parse_tokens(text), Ok(count));
+        }
+        for wrong in ["", "k", "-1", "1.3", "2m", "nan", "1e99", "99999999k"] {
+            assert!(parse_tokens(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((tokens(2048), tokens(1000)), ("2k".into(), "1000".into()));
+    }
+
+    #[test]
+    fn numbers_keep_three_significant_digits() {
+        let shown = [0.0, 0.012345, 1.2345, 12.345, 123.45, 999.6, 1_234_567.0].map(significant);
+        assert_eq!(shown, ["0", "0.0123", "1.23", "12.3", "123", "1,000", "1,234,567"]);
+        assert_eq!(thousands(-1234), "-1,234");
+    }
+
+    #[test]
+    fn bytes_and_times_name_their_unit() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_503_300_328), "1.40 GiB");
+        assert_eq!(milliseconds(12.34), "12.3 ms");
+        assert_eq!(milliseconds(14_200.0), "14.2 s");
+    }
+}

@@ -1,0 +1,3 @@
+//! Whether a number may be trusted.
+
+pub mod validity;

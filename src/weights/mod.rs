@@ -1,0 +1,1 @@
+//! Tensors by name, from safetensors, GGUF or a seed.

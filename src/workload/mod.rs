@@ -1,0 +1,1 @@
+//! Requests of an exact length, each with its own prefix.
