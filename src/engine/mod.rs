@@ -2,6 +2,12 @@
 //!
 //! Comes in: ids. Goes out: greedy ids, on the host. Not here: text, clocks, statistics.
 
+pub mod build;
+pub mod candle;
+pub mod load;
+pub mod reference;
+pub mod verification;
+
 /// What the runner needs of a model. Every call returns only when the device is idle again.
 pub trait Engine {
     /// Forgets everything; the cache keeps its memory.
@@ -32,4 +38,7 @@ pub trait Engine {
 
     /// The attention path that runs, part of the result: e.g. `blocked-matmul`.
     fn attention_path(&self) -> &'static str;
+
+    /// Whether the last logits are all finite. Not called between clock reads.
+    fn output_is_finite(&self) -> anyhow::Result<bool>;
 }

@@ -1,0 +1,101 @@
+//! The engine that runs a [`Decoder`] through candle, greedily.
+
+use candle_core::{DType, Device, Tensor};
+use candle_transformers::generation::{LogitsProcessor, Sampling};
+
+use super::Engine;
+use crate::model::attention;
+use crate::model::cache::Cache;
+use crate::model::decoder::{Decoder, Logits};
+use crate::model::rope::Rope;
+
+/// A decoder with its cache and the last logits.
+pub struct CandleEngine {
+    decoder: Decoder,
+    rope: Rope,
+    cache: Cache,
+    logits: Option<Tensor>,
+    sampler: LogitsProcessor,
+}
+
+impl CandleEngine {
+    /// Allocates a cache for `capacity` tokens.
+    pub fn new(decoder: Decoder, capacity: usize) -> candle_core::Result<Self> {
+        let shape = &decoder.shape;
+        let rope = Rope::new(capacity, shape.head_dim, shape.rope_theta, &decoder.device)?;
+        let cache = Cache::new(shape, capacity, decoder.dtype, &decoder.device)?;
+        let sampler = LogitsProcessor::from_sampling(0, Sampling::ArgMax);
+        Ok(Self { decoder, rope, cache, logits: None, sampler })
+    }
+
+    /// The model inside.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Runs `ids` and returns the logits of all of them, (ids, vocabulary), f32.
+    pub fn logits_of_all(&mut self, ids: &[u32]) -> candle_core::Result<Tensor> {
+        self.decoder.forward(ids, &self.rope, &mut self.cache, Logits::All)
+    }
+
+    fn forward(&mut self, ids: &[u32]) -> candle_core::Result<()> {
+        self.logits = None;
+        let logits = self.decoder.forward(ids, &self.rope, &mut self.cache, Logits::Last)?;
+        synchronize(&self.decoder.device)?;
+        self.logits = Some(logits.squeeze(0)?);
+        Ok(())
+    }
+
+    fn last_logits(&self) -> anyhow::Result<&Tensor> {
+        self.logits.as_ref().ok_or_else(|| anyhow::anyhow!("there are no logits to sample from"))
+    }
+}
+
+impl Engine for CandleEngine {
+    fn reset(&mut self) -> anyhow::Result<()> {
+        self.cache.reset();
+        self.logits = None;
+        Ok(())
+    }
+
+    fn prefill(&mut self, ids: &[u32]) -> anyhow::Result<()> {
+        Ok(self.forward(ids)?)
+    }
+
+    fn sample(&mut self) -> anyhow::Result<u32> {
+        let logits = self.last_logits()?.clone();
+        Ok(self.sampler.sample(&logits)?)
+    }
+
+    fn decode(&mut self, id: u32) -> anyhow::Result<u32> {
+        self.forward(&[id])?;
+        self.sample()
+    }
+
+    fn depth(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn truncate(&mut self, depth: usize) -> anyhow::Result<()> {
+        self.logits = None;
+        Ok(self.cache.truncate(depth)?)
+    }
+
+    fn capacity(&self) -> usize {
+        self.cache.capacity()
+    }
+
+    fn attention_path(&self) -> &'static str {
+        attention::PATH
+    }
+
+    fn output_is_finite(&self) -> anyhow::Result<bool> {
+        let sum = self.last_logits()?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
+        Ok(sum.is_finite())
+    }
+}
+
+/// Waits until the device is idle; the CPU always is when a call returns.
+fn synchronize(device: &Device) -> candle_core::Result<()> {
+    device.synchronize()
+}

@@ -1,0 +1,111 @@
+//! Causal attention with grouped heads, as blocks of matrix products. The only attention.
+//!
+//! Query rows are taken [`QUERY_BLOCK`] at a time, so that the scores in flight are
+//! (heads × block × keys) and never (heads × keys²). Keys and values are read where they lie
+//! in the cache; the query heads that share a key head are stacked into the rows of one product,
+//! so nothing is repeated.
+
+use candle_core::{Result, Tensor};
+
+use super::cache::{LayerCache, Seen};
+use super::kernels::causal_softmax;
+use super::linear::Linear;
+use super::norm::RmsNorm;
+use super::rope::Rope;
+
+/// Query rows per block: scores of 16 heads × 128 rows × 4,096 keys are 32 MiB in f32.
+const QUERY_BLOCK: usize = 128;
+
+/// The name of this path in reports.
+pub const PATH: &str = "blocked-matmul";
+
+/// Projections of one attention layer.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// (heads · dim, hidden)
+    pub query: Linear,
+    /// (kv_heads · dim, hidden)
+    pub key: Linear,
+    /// (kv_heads · dim, hidden)
+    pub value: Linear,
+    /// (hidden, heads · dim)
+    pub output: Linear,
+    /// Norms on each head of queries and keys, before the rotation; Qwen3 has them.
+    pub head_norms: Option<HeadNorms>,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Dimensions of a head.
+    pub head_dim: usize,
+}
+
+/// Norms over the dimensions of each head.
+#[derive(Clone, Debug)]
+pub struct HeadNorms {
+    /// On queries, (dim,).
+    pub query: RmsNorm,
+    /// On keys, (dim,).
+    pub key: RmsNorm,
+}
+
+impl Attention {
+    /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
+    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &LayerCache, offset: usize) -> Result<Tensor> {
+        let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
+        let norms = self.head_norms.as_ref();
+        let q = rope.forward(&self.split(q, self.heads, norms.map(|n| &n.query))?, offset)?;
+        let k = rope.forward(&self.split(k, self.kv_heads, norms.map(|n| &n.key))?, offset)?;
+        let seen = cache.append(&k, &self.split(v, self.kv_heads, None)?, offset)?;
+        self.output.forward(&self.attend(&q, &seen, offset)?)
+    }
+
+    /// (tokens, heads · dim) to (tokens, heads, dim), each head normalised.
+    fn split(&self, x: Tensor, heads: usize, norm: Option<&RmsNorm>) -> Result<Tensor> {
+        let x = x.reshape((x.dim(0)?, heads, self.head_dim))?;
+        norm.map_or(Ok(x.clone()), |norm| norm.forward(&x))
+    }
+
+    /// `q` (tokens, heads, dim) over all that was seen, to (tokens, heads · dim).
+    fn attend(&self, q: &Tensor, seen: &Seen, offset: usize) -> Result<Tensor> {
+        let tokens = q.dim(0)?;
+        if tokens <= QUERY_BLOCK {
+            return self.attend_block(q, seen, offset);
+        }
+        let blocks = (0..tokens)
+            .step_by(QUERY_BLOCK)
+            .map(|start| {
+                let rows = QUERY_BLOCK.min(tokens - start);
+                self.attend_block(&q.narrow(0, start, rows)?, seen, offset + start)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&blocks, 0)
+    }
+
+    /// One block of query rows, the first at position `offset`.
+    fn attend_block(&self, q: &Tensor, seen: &Seen, offset: usize) -> Result<Tensor> {
+        let (rows, group) = (q.dim(0)?, self.heads / self.kv_heads);
+        let visible = offset + rows;
+        let keys = seen.keys.narrow(1, 0, visible)?; // (kv_heads, visible, dim)
+        let values = seen.values.narrow(1, 0, visible)?;
+        // (rows, kv_heads, group · dim) → (kv_heads, rows · group, dim)
+        let q = q
+            .reshape((rows, self.kv_heads, group * self.head_dim))?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape((self.kv_heads, rows * group, self.head_dim))?;
+        let scores = q.matmul(&keys.t()?)?; // (kv_heads, rows · group, visible)
+        let scale = 1.0 / (self.head_dim as f64).sqrt();
+        let mixed = causal_softmax(scores, offset, group, scale)?.matmul(&values)?;
+        mixed
+            .reshape((self.kv_heads, rows, group * self.head_dim))?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape((rows, self.heads * self.head_dim))
+    }
+
+    /// Bytes of the weights as stored.
+    pub fn bytes(&self) -> u64 {
+        self.query.bytes() + self.key.bytes() + self.value.bytes() + self.output.bytes()
+    }
+}

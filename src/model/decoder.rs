@@ -1,0 +1,119 @@
+//! Embedding → layers of (attention, feed-forward), each on a residual stream → norm → head.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::attention::Attention;
+use super::cache::Cache;
+use super::feed_forward::FeedForward;
+use super::linear::{Linear, Matrix};
+use super::norm::RmsNorm;
+use super::rope::Rope;
+use super::shape::ModelShape;
+
+/// Tokens per pass of a prefill: keeps activations within a few tens of MiB at any prompt length.
+pub const MICRO_BATCH: usize = 512;
+
+/// A whole model.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Its shape.
+    pub shape: ModelShape,
+    /// (vocabulary, hidden)
+    pub embedding: Matrix,
+    /// In order.
+    pub layers: Vec<Layer>,
+    /// Before the head.
+    pub norm: RmsNorm,
+    /// (vocabulary, hidden); shares the embedding's memory when tied.
+    pub head: Linear,
+    /// Type of the activations.
+    pub dtype: DType,
+    /// Where it runs.
+    pub device: Device,
+}
+
+/// One layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// Before attention.
+    pub input_norm: RmsNorm,
+    /// The mixer.
+    pub attention: Attention,
+    /// Before the feed-forward.
+    pub post_norm: RmsNorm,
+    /// The feed-forward.
+    pub feed_forward: FeedForward,
+}
+
+/// Which positions' logits are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// The last position's only: (1, vocabulary).
+    Last,
+    /// Every position's: (tokens, vocabulary).
+    All,
+}
+
+impl Decoder {
+    /// Runs `ids` after what `cache` holds and returns logits in f32.
+    ///
+    /// Errors if there are no ids, if one lies outside the vocabulary, or if the cache has no room.
+    pub fn forward(&self, ids: &[u32], rope: &Rope, cache: &mut Cache, logits: Logits) -> Result<Tensor> {
+        self.check(ids)?;
+        cache.reserve(ids.len())?;
+        let mut parts = Vec::new();
+        let batches = ids.len().div_ceil(MICRO_BATCH);
+        for (index, batch) in ids.chunks(MICRO_BATCH).enumerate() {
+            let stream = self.layers_forward(batch, rope, cache)?;
+            cache.advance(batch.len());
+            match logits {
+                Logits::All => parts.push(self.head_forward(&stream)?),
+                Logits::Last if index + 1 == batches => {
+                    parts.push(self.head_forward(&stream.narrow(0, batch.len() - 1, 1)?)?);
+                }
+                Logits::Last => {}
+            }
+        }
+        Tensor::cat(&parts, 0)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        if ids.is_empty() {
+            candle_core::bail!("a forward pass needs at least one id");
+        }
+        match ids.iter().find(|id| **id as usize >= self.shape.vocab_size) {
+            Some(id) => {
+                candle_core::bail!("id {id} lies outside the vocabulary of {}", self.shape.vocab_size)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The residual stream (tokens, hidden) after all layers.
+    fn layers_forward(&self, ids: &[u32], rope: &Rope, cache: &Cache) -> Result<Tensor> {
+        let ids = Tensor::new(ids, &self.device)?;
+        let mut x = self.embedding.rows(&ids, self.dtype)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let mixed = layer.attention.forward(
+                &layer.input_norm.forward(&x)?,
+                rope,
+                cache.layer(index),
+                cache.len(),
+            )?;
+            x = (x + mixed)?;
+            x = (&x + layer.feed_forward.forward(&layer.post_norm.forward(&x)?)?)?;
+        }
+        Ok(x)
+    }
+
+    fn head_forward(&self, stream: &Tensor) -> Result<Tensor> {
+        self.head.forward(&self.norm.forward(&stream.contiguous()?)?)?.to_dtype(DType::F32)
+    }
+
+    /// Bytes of weights that one decode step must read: every matrix once, the head included,
+    /// and one row of the embedding (not counted).
+    pub fn decode_weight_bytes(&self) -> u64 {
+        let layers: u64 = self.layers.iter().map(|l| l.attention.bytes() + l.feed_forward.bytes()).sum();
+        layers + self.head.bytes()
+    }
+}

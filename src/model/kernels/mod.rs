@@ -1,0 +1,36 @@
+//! Loops over raw numbers, where candle has no fused operation. Safe Rust, one file a kernel,
+//! each with a test against the plain form in candle's own operations.
+//!
+//! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
+
+mod causal_softmax;
+mod exp;
+mod silu_mul;
+
+pub use causal_softmax::causal_softmax;
+pub use silu_mul::silu_mul;
+
+use candle_core::{DType, Layout, Result, Tensor};
+
+/// Whether the fused CPU loops apply to `x`.
+fn is_plain_f32(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
+}
+
+/// The numbers of a contiguous tensor inside its storage.
+fn contiguous_range(layout: &Layout) -> Result<std::ops::Range<usize>> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(start..end),
+        None => candle_core::bail!("kernels work on contiguous tensors only"),
+    }
+}
+
+/// The numbers of a CPU storage, which is f32 since [`is_plain_f32`] was asked first.
+fn f32_slice(storage: &mut candle_core::CpuStorage) -> Result<&mut [f32]> {
+    match storage {
+        candle_core::CpuStorage::F32(values) => Ok(values),
+        other => candle_core::bail!("kernels work on f32 only, not on {:?}", other.dtype()),
+    }
+}
+
+use candle_core::backend::BackendStorage as _;

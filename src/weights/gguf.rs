@@ -1,0 +1,181 @@
+//! Weights from a GGUF file, in the types it stores, or quantized from its floats.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+
+use super::TensorSource;
+use super::error::WeightsError;
+use super::precision::Precision;
+use super::rows::{Rows, build};
+use super::{gguf_header, gguf_names, gguf_shape};
+use crate::cli::Quantization;
+use crate::model::linear::Matrix;
+use crate::model::shape::ModelShape;
+
+/// Tensors of one GGUF file.
+#[derive(Debug)]
+pub struct GgufSource {
+    content: Content,
+    reader: BufReader<File>,
+    path: PathBuf,
+}
+
+impl GgufSource {
+    /// Reads the header and checks that every tensor lies inside the file.
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        let unreadable = |source| WeightsError::Unreadable { path: path.into(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        let mut reader = BufReader::new(file);
+        let content = Content::read(&mut reader).map_err(|e| explain(path, &mut reader, &e))?;
+        let source = Self { content, reader, path: path.into() };
+        source.check_extents(bytes)?;
+        Ok(source)
+    }
+
+    /// The shape that the metadata describes.
+    pub fn shape(&self) -> Result<ModelShape, WeightsError> {
+        gguf_shape::shape(&self.content, &self.origin())
+    }
+
+    /// All metadata: the tokenizer lives there too.
+    pub fn metadata(&self) -> &std::collections::HashMap<String, Value> {
+        &self.content.metadata
+    }
+
+    /// The file's own name for its mix of types, e.g. `Q4_K_M`, by the type most weights are in.
+    pub fn quantization_name(&self) -> String {
+        let mut weights = std::collections::BTreeMap::<String, usize>::new();
+        for info in self.content.tensor_infos.values() {
+            *weights.entry(format!("{:?}", info.ggml_dtype)).or_default() += info.shape.elem_count();
+        }
+        let most = weights.into_iter().max_by_key(|(_, count)| *count);
+        let most = most.map_or_else(|| "empty".into(), |(name, _)| name);
+        match self.metadata().get("general.file_type").and_then(|v| v.to_u32().ok()) {
+            Some(15) => "Q4_K_M".into(),
+            Some(14) => "Q4_K_S".into(),
+            Some(17) => "Q5_K_M".into(),
+            Some(16) => "Q5_K_S".into(),
+            _ => most,
+        }
+    }
+
+    /// Whether any tensor is in a block type.
+    pub fn holds_blocks(&self) -> bool {
+        self.content.tensor_infos.values().any(|info| info.ggml_dtype.block_size() > 1)
+    }
+
+    fn origin(&self) -> String {
+        format!("'{}'", self.path.display())
+    }
+
+    fn check_extents(&self, file_bytes: u64) -> Result<(), WeightsError> {
+        for (name, info) in &self.content.tensor_infos {
+            let blocks = info.shape.elem_count().div_ceil(info.ggml_dtype.block_size());
+            let bytes = (blocks * info.ggml_dtype.type_size()) as u64;
+            let end = self.content.tensor_data_offset.saturating_add(info.offset).saturating_add(bytes);
+            if end > file_bytes {
+                let reason = format!("tensor '{name}' ends at byte {end}, the file at {file_bytes}");
+                return Err(WeightsError::Corrupt { path: self.path.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn tensor(&mut self, name: &str, expected: &[usize], device: &Device) -> Result<QTensor, WeightsError> {
+        let missing =
+            || WeightsError::Missing { origin: format!("'{}'", self.path.display()), name: name.into() };
+        let gguf_name = gguf_names::gguf_name(name).ok_or_else(missing)?;
+        let info = self.content.tensor_infos.get(&gguf_name).ok_or_else(missing)?;
+        if info.shape.dims() != expected {
+            return Err(WeightsError::Shape {
+                origin: self.origin(),
+                name: gguf_name,
+                found: info.shape.dims().to_vec(),
+                expected: expected.to_vec(),
+            });
+        }
+        self.content.tensor(&mut self.reader, &gguf_name, device).map_err(WeightsError::candle(&gguf_name))
+    }
+
+    /// Floats are served in the type asked for; blocks stay as they are.
+    fn convert(
+        &self,
+        name: &str,
+        stored: QTensor,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Matrix, WeightsError> {
+        let floats = matches!(stored.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16);
+        if !floats && precision.quantization != Quantization::Native {
+            return Err(WeightsError::AlreadyQuantized {
+                origin: self.origin(),
+                found: format!("{:?}", stored.dtype()),
+            });
+        }
+        if !floats {
+            return Ok(Matrix::Quantized(Arc::new(stored)));
+        }
+        let wrap = |stored: QTensor| -> candle_core::Result<Matrix> {
+            let (rows, columns) = stored.shape().dims2()?;
+            let values = stored.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            build(&Floats { values, columns }, rows, columns, precision, device)
+        };
+        wrap(stored).map_err(WeightsError::candle(name))
+    }
+}
+
+fn explain(path: &Path, reader: &mut BufReader<File>, error: &candle_core::Error) -> WeightsError {
+    match gguf_header::first_unreadable(reader) {
+        Some(tensor) => WeightsError::UnreadableType {
+            path: path.into(),
+            tensor: tensor.name,
+            type_name: tensor.type_name,
+        },
+        None => {
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            WeightsError::Corrupt { path: path.into(), reason }
+        }
+    }
+}
+
+impl TensorSource for GgufSource {
+    fn matrix(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Matrix, WeightsError> {
+        let stored = self.tensor(name, &[rows, columns], device)?;
+        self.convert(name, stored, precision, device)
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
+        let stored = self.tensor(name, &[length], &Device::Cpu)?;
+        stored.dequantize(&Device::Cpu).map_err(WeightsError::candle(name))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        gguf_names::gguf_name(name).is_some_and(|name| self.content.tensor_infos.contains_key(&name))
+    }
+}
+
+struct Floats {
+    values: Vec<f32>,
+    columns: usize,
+}
+
+impl Rows for Floats {
+    fn read(&self, first: usize, out: &mut [f32]) {
+        let start = first * self.columns;
+        out.copy_from_slice(&self.values[start..start + out.len()]);
+    }
+}
