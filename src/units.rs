@@ -60,7 +60,7 @@ pub fn significant(value: f64) -> String {
         s if s >= 99.95 => 0,
         s if s >= 9.995 => 1,
         s if s >= 0.9995 => 2,
-        s if s == 0.0 => 0,
+        0.0 => 0,
         s => (2 - s.log10().floor() as i32).clamp(0, 9) as usize,
     };
     format!("{value:.decimals$}")

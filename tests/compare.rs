@@ -140,7 +140,9 @@ fn a_slower_report_fails_only_where_a_threshold_is_set() {
     assert_eq!(with.status.code(), Some(1));
     let text = stdout(&with);
     assert!(
-        text.contains("Shown to be slower by more than 5.00 %:\n  qwen3-0.6b/q8_0/rag/512 ttft_ms: 1.200"),
+        text.contains(
+            "Shown to be slower by more than 5.00 %:\n  qwen3-0.6b/q8_0/rag/512 ttft_ms: ratio 1.200"
+        ),
         "{text}"
     );
     let beyond = compare(&[&a, &b], &["--fail-above", "25%"]);

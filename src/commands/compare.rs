@@ -1,7 +1,7 @@
 //! `ctxbench compare`: reports side by side, case by case.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -15,7 +15,7 @@ use crate::report::document::Document;
 ///
 /// With `--fail-above` and not one judged ratio the gate would pass unseen, so that is an error.
 pub fn run(args: CompareArgs) -> anyhow::Result<ExitCode> {
-    let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let reports = args.reports.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let (baseline, candidates) = reports.split_first().context("name at least two reports to compare")?;
     let comparison = ComparisonReport::new(baseline, candidates, args.fail_above);
     let mut out = io::stdout().lock();
@@ -31,6 +31,6 @@ pub fn run(args: CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(if comparison.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<NamedReport> {
+fn read(path: &Path) -> anyhow::Result<NamedReport> {
     Ok(NamedReport { name: path.display().to_string(), document: Document::read(path)? })
 }

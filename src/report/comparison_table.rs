@@ -83,7 +83,7 @@ fn write_reading(report: &ComparisonReport, out: &mut dyn Write) -> io::Result<(
         out,
         "How to read this: the ratio is candidate / baseline of the medians; its interval holds the true\n\
          ratio in 95 % of cases, or as many as stand behind it. A difference is shown where the interval\n\
-         leaves out 1. {verdicts} ratios were judged: of 20 equal ones, about one shows a difference by chance."
+         leaves out 1. {verdicts} ratios were judged: of 20 equal ones, one or two show a difference by chance."
     )
 }
 
@@ -100,7 +100,7 @@ fn write_failures(report: &ComparisonReport, out: &mut dyn Write) -> io::Result<
         let (case, metric) = (&failure.case, failure.metric);
         writeln!(
             out,
-            "  {case} {metric}: {:.3} ({}) in {}",
+            "  {case} {metric}: ratio {:.3}, interval {}, in {}",
             failure.ratio.value,
             interval(failure.ratio),
             failure.report

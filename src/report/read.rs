@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
 use super::document::{Document, SCHEMA_VERSION};
@@ -93,24 +93,19 @@ fn locate(path: &Path) -> Result<PathBuf, ReportError> {
     if path.exists() { Ok(path.into()) } else { Err(ReportError::Missing { path: path.into() }) }
 }
 
-/// The one key that is looked at before all others.
-#[derive(Deserialize)]
-struct Head {
-    schema_version: Option<u64>,
-}
-
 fn parse(bytes: &[u8], path: &Path) -> Result<Document, ReportError> {
     let not_a_report = |reason: String| ReportError::NotAReport { path: path.into(), reason };
     let wrong = |error: serde_json::Error| match error.classify() {
         serde_json::error::Category::Data => not_a_report(error.to_string()),
         _ => ReportError::NotJson { path: path.into(), reason: error.to_string() },
     };
-    let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
-    match head.schema_version {
+    let value: Value = serde_json::from_slice(bytes).map_err(wrong)?;
+    match value.get("schema_version").and_then(Value::as_u64) {
         None => Err(not_a_report("it has no schema_version".into())),
         Some(found) if found != u64::from(SCHEMA_VERSION) => {
             Err(ReportError::OtherSchema { path: path.into(), found })
         }
+        // From the bytes and not from the value: the error then names line and column.
         Some(_) => serde_json::from_slice(bytes).map_err(wrong),
     }
 }
