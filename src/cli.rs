@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::units::parse_tokens;
+use crate::units::{parse_percent, parse_tokens};
 
 /// Tells what context length costs on this box.
 ///
@@ -224,8 +224,8 @@ pub struct CompareArgs {
     pub reports: Vec<PathBuf>,
 
     /// Exit with 1 if any case is shown to be slower by more than this, e.g. 5%.
-    #[arg(long, value_name = "PERCENT")]
-    pub fail_above: Option<String>,
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    pub fail_above: Option<f64>,
 
     /// How to print the comparison.
     #[arg(long, value_enum, default_value_t = TextFormat::Terminal)]

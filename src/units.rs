@@ -1,4 +1,4 @@
-//! Quantities as people type and read them: `2k` tokens, `3m`, `1.2 GiB`, `12.3 ms`.
+//! Quantities as people type and read them: `2k` tokens, `5%`, `3m`, `1.2 GiB`, `12.3 ms`.
 
 /// Parses a token count: `512`, `2k` (= 2,048), `1.5k` (= 1,536).
 ///
@@ -16,6 +16,16 @@ pub fn parse_tokens(text: &str) -> Result<u32, String> {
         return Err(wrong());
     }
     Ok(tokens as u32)
+}
+
+/// Parses a percentage into a share: `5%` and `5` are 0.05.
+pub fn parse_percent(text: &str) -> Result<f64, String> {
+    let trimmed = text.trim();
+    let number = trimmed.strip_suffix('%').unwrap_or(trimmed).trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent / 100.0),
+        _ => Err(format!("'{text}' is not a percentage of 0 or more; write 5% or 2.5%")),
+    }
 }
 
 /// Writes a token count the way [`parse_tokens`] reads it: 2048 becomes `2k`, 1000 stays `1000`.
@@ -50,7 +60,7 @@ pub fn significant(value: f64) -> String {
         s if s >= 99.95 => 0,
         s if s >= 9.995 => 1,
         s if s >= 0.9995 => 2,
-        s if s == 0.0 => 0,
+        0.0 => 0,
         s => (2 - s.log10().floor() as i32).clamp(0, 9) as usize,
     };
     format!("{value:.decimals$}")
@@ -82,6 +92,16 @@ mod tests {
             assert!(parse_tokens(wrong).is_err(), "{wrong}");
         }
         assert_eq!((tokens(2048), tokens(1000)), ("2k".into(), "1000".into()));
+    }
+
+    #[test]
+    fn percentages_read_with_and_without_their_sign() {
+        for (text, share) in [("5%", 0.05), ("5", 0.05), (" 2.5 % ", 0.025), ("0%", 0.0), ("150%", 1.5)] {
+            assert_eq!(parse_percent(text), Ok(share));
+        }
+        for wrong in ["", "%", "-5%", "five", "nan", "inf", "5%%", "1e999"] {
+            assert!(parse_percent(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
 use crate::stats::estimate::{Estimate, Interval};
+use crate::stats::fit::Law;
 use crate::verdict::validity::Validity;
 
 /// Raised when a key changes its meaning or disappears.
@@ -147,7 +148,7 @@ pub struct Summary {
     pub ttft_ids_ms: Option<Estimate>,
     /// Mean time per output token, one value a request.
     pub tpot_ms: Option<Estimate>,
-    /// Gaps between tokens; `n` counts gaps, the interval resamples requests.
+    /// Gaps between tokens; `n` counts gaps, the interval takes a request as one observation.
     pub itl_ms: Option<Estimate>,
     /// Text in hand to last id.
     pub e2e_ms: Option<Estimate>,
@@ -180,33 +181,6 @@ pub struct Fit {
     pub tpot_ms_per_1000_tokens: Option<Interval>,
     /// TTFT of `rag` over TTFT of `short`, one per context length.
     pub rag_over_short_ttft: Vec<RatioAt>,
-}
-
-/// A law `y = a + b·n (+ c·n²)` and how well it holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Law {
-    /// `linear` or `quadratic`.
-    pub kind: LawKind,
-    /// a, b and, for a quadratic, c; ms, ms/token, ms/token².
-    pub coefficients: Vec<Interval>,
-    /// Smallest and largest n that was measured: the law says nothing outside.
-    pub range_tokens: [u32; 2],
-    /// Distinct lengths it was fitted over.
-    pub points: u32,
-    /// Share of variance explained.
-    pub r_squared: f64,
-    /// Why this law and not the other, in one sentence.
-    pub reason: String,
-}
-
-/// Shape of a [`Law`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LawKind {
-    /// a + b·n
-    Linear,
-    /// a + b·n + c·n²
-    Quadratic,
 }
 
 /// A ratio at one context length.

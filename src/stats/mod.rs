@@ -1,3 +1,20 @@
-//! Intervals, fits and comparisons: pure functions of numbers. Cannot see an engine.
+//! Intervals, fits and comparisons: pure functions of numbers. Cannot see an engine, a clock or a report.
+//!
+//! | file | question it answers |
+//! |---|---|
+//! | [`percentile`] | which value lies at p %, and may it be printed |
+//! | [`estimate`] | the median of these values, and how sure is it |
+//! | [`two_samples`], [`ratio`], [`compare`] | do two sets of values differ, and by what factor |
+//! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
+//! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
 
+pub mod compare;
 pub mod estimate;
+pub mod fit;
+pub mod least_squares;
+pub mod outliers;
+pub mod percentile;
+pub mod ratio;
+pub mod resample;
+pub mod settled;
+pub mod two_samples;
