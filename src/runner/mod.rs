@@ -1,1 +1,12 @@
 //! Warm-up, random blocks, budgets: samples come out.
+//!
+//! Comes in: engines to load ([`arm::Arms`]), cases to measure, a clock, a budget. Goes out: every
+//! sample in the order taken, and what was left out. Not here: what the samples mean.
+
+pub mod arm;
+pub mod campaign;
+pub mod case;
+pub mod measure;
+pub mod schedule;
+mod visit;
+mod warm_up;

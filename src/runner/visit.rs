@@ -1,0 +1,233 @@
+//! One visit to one arm: load, warm up, leave out what does not fit, then random blocks.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::arm::{LoadedArm, Prompt};
+use super::campaign::{Campaign, Event, Outcome, Turn};
+use super::case::{CaseProgress, CaseSpec, Kind};
+use super::measure;
+use super::schedule::LEAST_RUNS;
+use crate::sample::Sample;
+
+pub(super) struct Visit<'v, 'a> {
+    pub(super) campaign: &'v mut Campaign<'a>,
+    pub(super) outcome: &'v mut Outcome,
+    pub(super) turn: Turn,
+    rng: &'v mut Xoshiro256PlusPlus,
+    pub(super) name: Rc<str>,
+}
+
+impl<'v, 'a> Visit<'v, 'a> {
+    pub fn new(
+        campaign: &'v mut Campaign<'a>,
+        outcome: &'v mut Outcome,
+        turn: Turn,
+        rng: &'v mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let name = campaign.arms.name(turn.arm).into();
+        Self { campaign, outcome, turn, rng, name }
+    }
+
+    /// Returns how many rounds the campaign will have.
+    pub fn run(mut self) -> u32 {
+        let open: Vec<usize> = (0..self.cases().len()).filter(|i| self.wants(*i)).collect();
+        if open.is_empty() {
+            return self.turn.rounds;
+        }
+        self.tell(Event::Loading { arm: &self.name.clone() });
+        let before = self.campaign.clock.now();
+        let loaded = self.campaign.arms.load(self.turn.arm, self.capacity(&open));
+        let took = self.campaign.clock.now() - before;
+        match loaded {
+            Ok(mut loaded) => {
+                self.turn.rounds = self.campaign.rounds_after_load(&self.turn, took);
+                self.measure(&mut loaded, &open);
+            }
+            Err(error) => self.outcome.arms[self.turn.arm].error = Some(format!("{error:#}")),
+        }
+        self.turn.rounds
+    }
+
+    fn measure(&mut self, loaded: &mut LoadedArm, open: &[usize]) {
+        self.outcome.arms[self.turn.arm].attention_path = Some(loaded.engine.attention_path());
+        self.warm_up(loaded, open);
+        let deadline = self.deadline();
+        while self.block(loaded, deadline) {
+            self.tell(Event::BlockDone);
+        }
+        self.tell(Event::BlockDone);
+    }
+
+    /// One sample of every case that still needs one, in random order. `false` when none was taken.
+    fn block(&mut self, loaded: &mut LoadedArm, deadline: Option<Duration>) -> bool {
+        let mut order: Vec<usize> = (0..self.cases().len()).filter(|i| self.wants(*i)).collect();
+        order.shuffle(self.rng);
+        let mut taken = false;
+        for index in order {
+            if self.stopped() {
+                return false;
+            }
+            if self.has_least(index) && self.would_end_after(index, deadline) {
+                continue;
+            }
+            self.take(loaded, index);
+            taken = true;
+        }
+        taken
+    }
+
+    /// Takes one sample of a case, or as many as one filling of the cache is good for.
+    fn take(&mut self, loaded: &mut LoadedArm, index: usize) {
+        let spec = self.cases()[index].spec.clone();
+        let taken = self.cases()[index].samples.len() as u32;
+        self.tell(Event::Sampling { arm: &self.name.clone(), spec: &spec, taken });
+        match spec.kind {
+            Kind::Decode => self.take_decode(loaded, index),
+            Kind::Short | Kind::Rag => {
+                let prompt = self.prompt(loaded, index);
+                self.campaign.witness.begin();
+                let sample = match prompt {
+                    Ok(prompt) => self.timed(loaded, &prompt, spec.output_tokens),
+                    Err(error) => failed(&error),
+                };
+                self.keep(index, sample);
+            }
+        }
+    }
+
+    fn take_decode(&mut self, loaded: &mut LoadedArm, index: usize) {
+        let spec = self.cases()[index].spec.clone();
+        let filled = self.fill(loaded, index);
+        for _ in 0..LEAST_RUNS {
+            self.campaign.witness.begin();
+            let sample = match &filled {
+                Ok(()) => measure::decode_at_depth(
+                    loaded.engine.as_mut(),
+                    self.campaign.clock,
+                    spec.tokens,
+                    spec.output_tokens,
+                ),
+                Err(error) => failed(error),
+            };
+            self.keep(index, sample);
+            if filled.is_err() || self.stopped() || !self.wants(index) {
+                return;
+            }
+        }
+    }
+
+    /// A whole request that is not kept: a warm-up.
+    pub(super) fn request(&mut self, loaded: &mut LoadedArm, index: usize) -> Sample {
+        let spec = self.cases()[index].spec.clone();
+        if spec.kind == Kind::Decode {
+            return match self.fill(loaded, index) {
+                Ok(()) => measure::decode_at_depth(
+                    loaded.engine.as_mut(),
+                    self.campaign.clock,
+                    spec.tokens,
+                    spec.output_tokens,
+                ),
+                Err(error) => failed(&error),
+            };
+        }
+        match self.prompt(loaded, index) {
+            Ok(prompt) => self.timed(loaded, &prompt, spec.output_tokens),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn timed(&mut self, loaded: &mut LoadedArm, prompt: &Prompt, output_tokens: u32) -> Sample {
+        let LoadedArm { engine, prompts } = loaded;
+        measure::request(engine.as_mut(), prompts.as_ref(), self.campaign.clock, &prompt.text, output_tokens)
+    }
+
+    fn fill(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<()> {
+        let prompt = self.prompt(loaded, index)?;
+        let ids = loaded.prompts.encode(&prompt.text)?;
+        measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids).map(drop)
+    }
+
+    fn prompt(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<Prompt> {
+        let number = self.outcome.prompts;
+        self.outcome.prompts += 1;
+        let case = &mut self.outcome.arms[self.turn.arm].cases[index];
+        let prompt = loaded.prompts.prompt(&case.spec, number)?;
+        case.truncated |= prompt.truncated;
+        case.no_chat_template |= prompt.no_chat_template;
+        Ok(prompt)
+    }
+
+    fn keep(&mut self, index: usize, mut sample: Sample) {
+        let observed = self.campaign.witness.end();
+        sample.order = self.outcome.samples;
+        self.outcome.samples += 1;
+        let case = &mut self.outcome.arms[self.turn.arm].cases[index];
+        case.samples.push(sample);
+        case.observed.push(observed);
+    }
+
+    pub(super) fn cases(&self) -> &[CaseProgress] {
+        &self.outcome.arms[self.turn.arm].cases
+    }
+
+    /// Whether case `index` is to get another sample in this visit.
+    fn wants(&self, index: usize) -> bool {
+        let case = &self.cases()[index];
+        let taken = case.samples.len() as u32;
+        case.error.is_none()
+            && !self.is_dropped(&case.spec)
+            && !self.campaign.budget.is_done(case)
+            && taken < self.turn.most(&self.campaign.budget)
+    }
+
+    fn has_least(&self, index: usize) -> bool {
+        self.cases()[index].samples.len() as u32 >= self.turn.share_of(self.campaign.budget.least())
+    }
+
+    fn would_end_after(&self, index: usize, deadline: Option<Duration>) -> bool {
+        let needs = Duration::from_secs_f64(seconds(&self.cases()[index]));
+        deadline.is_some_and(|deadline| self.campaign.clock.now() + needs > deadline)
+    }
+
+    /// When this visit is to end, so that the visits after it have as much.
+    fn deadline(&self) -> Option<Duration> {
+        let now = self.campaign.clock.now();
+        let visits = match self.turn.rounds {
+            1 => self.turn.arms_left,
+            _ => self.turn.visits_left,
+        };
+        self.turn.end.map(|end| now + end.saturating_sub(now) / visits as u32)
+    }
+
+    fn capacity(&self, open: &[usize]) -> usize {
+        let room = |i: &usize| (self.cases()[*i].spec.tokens + self.cases()[*i].spec.output_tokens) as usize;
+        open.iter().map(room).max().unwrap_or(0)
+    }
+
+    pub(super) fn is_dropped(&self, spec: &CaseSpec) -> bool {
+        self.outcome.left_out.iter().any(|dropped| dropped.spec == *spec)
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.campaign.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tell(&mut self, event: Event<'_>) {
+        let left = self.turn.end.map(|end| end.saturating_sub(self.campaign.clock.now()));
+        self.campaign.observer.event(&event, self.outcome, left);
+    }
+}
+
+/// What one turn of a case takes, from its warm-up.
+pub(super) fn seconds(case: &CaseProgress) -> f64 {
+    case.warmups_s.last().copied().unwrap_or(0.0)
+}
+
+fn failed(error: &anyhow::Error) -> Sample {
+    Sample { error: Some(format!("{error:#}")), ..Sample::default() }
+}
