@@ -58,8 +58,10 @@ pub(super) fn endpoint_origin(endpoint: &str) -> Result<Origin, HubError> {
     Origin::of(&uri).ok_or_else(|| bad("it does not begin with http:// or https:// and a host"))
 }
 
-/// Where `location`, absolute or relative, leads from `base`.
+/// Where `location`, absolute or relative, leads from `base`. Spaces are escaped, as browsers do.
 pub(super) fn follow(base: &Uri, location: &str) -> Option<Uri> {
+    let location = location.trim().replace(' ', "%20");
+    let location = location.as_str();
     let scheme = base.scheme_str()?;
     let authority = base.authority()?.as_str();
     if location.contains("://") && !location.starts_with(['/', '?']) {
@@ -131,6 +133,7 @@ mod tests {
         assert_eq!(go("https://cdn/x?sig=a://b"), "https://cdn/x?sig=a://b");
         assert_eq!(go("//cdn/x"), "http://cdn/x");
         assert_eq!(go("g"), "http://h:1/old/name/resolve/main/g");
+        assert_eq!(go(" /a b "), "http://h:1/a%20b");
         assert_eq!(go("?y=2"), "http://h:1/old/name/resolve/main/f?y=2");
         assert!(follow(&base, "http://[broken").is_none());
     }

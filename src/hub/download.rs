@@ -66,7 +66,7 @@ impl Download<'_> {
             let from = if may_resume { have } else { 0 };
             on_event(FetchEvent::Started { name: &self.file.name, from, bytes: self.file.bytes });
             let tried = self.attempt(&mut out, from, &mut furthest, &mut patience, on_event);
-            have = length(&out).map_err(|e| HubError::file("read", self.partial, e))?;
+            have = length_of(&out).map_err(|e| HubError::file("read", self.partial, e))?;
             match tried {
                 Ok(()) => break,
                 Err(Setback::NoResume) => may_resume = false,
@@ -90,7 +90,7 @@ impl Download<'_> {
 
     /// Bytes on disk that can be gone on with; anything else is cut off.
     fn usable(&self, out: &mut File, begin: Begin) -> Result<u64, HubError> {
-        let have = length(out).map_err(|e| HubError::file("read", self.partial, e))?;
+        let have = length_of(out).map_err(|e| HubError::file("read", self.partial, e))?;
         if begin == Begin::WhereItStopped && have <= self.file.bytes {
             return Ok(have);
         }
@@ -176,7 +176,8 @@ impl Download<'_> {
     }
 
     fn cut(&self, out: &mut File, length: u64) -> Result<(), HubError> {
-        let cut = out.set_len(length).and_then(|()| out.seek(SeekFrom::Start(length)));
+        let cut = length_of(out).and_then(|now| if now == length { Ok(()) } else { out.set_len(length) });
+        let cut = cut.and_then(|()| out.seek(SeekFrom::Start(length)));
         cut.map(|_| ()).map_err(|e| HubError::file("write", self.partial, e))
     }
 
@@ -206,7 +207,7 @@ impl Pieces {
     }
 }
 
-fn length(file: &File) -> std::io::Result<u64> {
+fn length_of(file: &File) -> std::io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 

@@ -306,7 +306,7 @@ pub enum HubError {
     },
     /// Anything else the file system refuses.
     #[error(
-        "could not {action} {path}: {source}; check its permissions, or set HF_HUB_CACHE to another folder"
+        "could not {action} {path}: {cause}; check its permissions, or set HF_HUB_CACHE to another folder"
     )]
     File {
         /// What was tried.
@@ -314,17 +314,17 @@ pub enum HubError {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
 impl HubError {
     /// Turns a refusal of the file system into its own variant; a full disk has one of its own.
-    pub(super) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+    pub(super) fn file(action: &'static str, path: &std::path::Path, cause: std::io::Error) -> Self {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        match source.kind() {
+        match cause.kind() {
             StorageFull | QuotaExceeded => Self::DiskFull { path: path.into(), needed: None, free: None },
-            _ => Self::File { action, path: path.into(), source },
+            _ => Self::File { action, path: path.into(), cause },
         }
     }
 

@@ -220,8 +220,11 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// From `Retry-After`, or from the public hub's own `RateLimit: "api";r=0;t=55`; in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    let plain = text(headers, "retry-after").map(str::trim);
+    let own = || text(headers, "ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t="));
+    plain.or_else(own)?.parse().ok().map(Duration::from_secs)
 }
 
 fn target(uri: &Uri, origin: &Origin, headers: &HeaderMap) -> Result<Uri, HubError> {

@@ -75,7 +75,7 @@ impl Hub {
         let cache = RepoCache::new(&self.options.cache, repo, revision);
         let recorded = |commit: &str| cache.recorded(commit).map(|known| as_asked(known, repo, revision));
         if self.options.offline {
-            return self.resolve_in_cache(&cache, repo, revision);
+            return self.resolve_cached(repo, Some(revision));
         }
         if let Some(snapshot) = Some(revision).filter(|r| is_commit(r)).and_then(recorded) {
             return Ok(snapshot);
@@ -107,7 +107,14 @@ impl Hub {
         &self.options.cache
     }
 
-    fn resolve_in_cache(&self, cache: &RepoCache, repo: &str, revision: &str) -> Result<Snapshot, HubError> {
+    /// What the cache alone knows of `revision` (default: `main`): where it was when it was last fetched.
+    ///
+    /// Files that [`Self::fetch`] finds complete in the cache need no request either.
+    pub fn resolve_cached(&self, repo: &str, revision: Option<&str>) -> Result<Snapshot, HubError> {
+        let revision = revision.unwrap_or(DEFAULT_REVISION);
+        check_repo(repo)?;
+        check_path("revision", revision)?;
+        let cache = RepoCache::new(&self.options.cache, repo, revision);
         let absent = || HubError::NotCached {
             repo: repo.into(),
             revision: revision.into(),
