@@ -81,7 +81,7 @@ fn worth_a_line(event: &FetchEvent<'_>) -> Option<String> {
             path.display()
         )),
         FetchEvent::Retrying { name, error, wait } => {
-            Some(format!("{name}: {error}; trying again in {}", humantime::format_duration(*wait)))
+            Some(format!("{name}: {}; trying again in {}", error.what(), humantime::format_duration(*wait)))
         }
         FetchEvent::Restarting { name } => {
             Some(format!("{name}: the resumed download came out wrong; fetching it whole"))

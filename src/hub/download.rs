@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
-use super::fetch::FetchEvent;
+use super::event::FetchEvent;
 use super::http::{Answer, Client, Subject, text};
 use super::patience::Patience;
 use super::snapshot::RemoteFile;

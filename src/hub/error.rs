@@ -328,6 +328,12 @@ impl HubError {
         }
     }
 
+    /// The message without its remedy: for lines on something that is tried again anyway.
+    pub fn what(&self) -> String {
+        let message = self.to_string();
+        message.split(';').next().unwrap_or_default().to_string()
+    }
+
     /// Whether the hub could not be spoken to at all, so that random weights are a sensible way out.
     pub fn is_unreachable(&self) -> bool {
         match self {

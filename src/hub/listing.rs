@@ -116,7 +116,7 @@ impl Questions<'_> {
         loop {
             match self.ask_once(address, subject, &patience) {
                 Err(error) => patience.wait_after(error, &mut |error, wait| {
-                    tracing::warn!("{error}; trying again in {}", humantime::format_duration(wait));
+                    tracing::warn!("{}; trying again in {}", error.what(), humantime::format_duration(wait));
                 })?,
                 done => return done,
             }

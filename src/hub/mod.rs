@@ -9,8 +9,8 @@
 //! every file is held against the size and hash of the repository's listing before it becomes visible.
 //!
 //! ```text
-//! options → http (one request) → listing (which files) → fetch (into the cache)
-//!             ↑ address, patience                          ↑ download, digest, cache
+//! options → http (one request) → listing (which files) → fetch → task (one file into the cache)
+//!             ↑ address, patience                                  ↑ download, digest, cache
 //! ```
 
 mod address;
@@ -19,17 +19,19 @@ mod digest;
 mod disk;
 mod download;
 mod error;
+mod event;
 mod fetch;
 mod http;
 mod listing;
 mod options;
 mod patience;
 mod snapshot;
+mod task;
 mod wanted;
 
 pub use disk::free_bytes;
 pub use error::HubError;
-pub use fetch::{FetchEvent, LocalFile, OnEvent};
+pub use event::{FetchEvent, LocalFile, OnEvent};
 pub use options::{HubOptions, Limits, Recheck, Token};
 pub use snapshot::{Digest, RemoteFile, Snapshot};
 pub use wanted::{Wanted, is_optional, wanted_files};

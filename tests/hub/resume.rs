@@ -21,7 +21,7 @@ fn weights() -> HubFile {
 fn ranges(place: &Place, faults: Vec<Fault>) -> Vec<Option<String>> {
     let hub = StandInHub::start(model_files(), faults);
     place.fetch(&hub, &[REPO]).assert_done();
-    assert_eq!(fs::read(place.pointer(WEIGHTS)).unwrap(), weights().content);
+    assert_eq!(fs::read(place.pointer(WEIGHTS)).expect("it was fetched"), weights().content);
     assert!(!place.partial(&weights()).exists());
     place.assert_nothing_bad();
     hub.transfers(WEIGHTS).iter().map(|seen| seen.header("range").map(Into::into)).collect()
