@@ -13,6 +13,7 @@ pub mod completions;
 pub mod doctor;
 pub mod fetch;
 pub mod models;
+pub mod progress;
 pub mod report;
 pub mod run;
 pub mod verify;

@@ -1,0 +1,111 @@
+//! The only place that draws progress: on stderr, if that is a terminal and `-q` was not given.
+//!
+//! Nothing here redraws by itself, so that nothing is drawn between two clock reads.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::hub::FetchEvent;
+use crate::units;
+
+const DOWNLOAD: &str = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+
+/// Whether remarks may go to stderr: not with `-q`.
+pub fn may_speak() -> bool {
+    tracing::enabled!(tracing::Level::WARN)
+}
+
+/// A line on stderr, above any bar; none with `-q`.
+pub fn remark(text: &str) {
+    if may_speak() {
+        eprintln!("{text}");
+    }
+}
+
+/// The progress of one fetch: a bar on a terminal, else a line for each thing worth knowing.
+#[derive(Debug)]
+pub struct DownloadBar {
+    bar: ProgressBar,
+    /// Bytes of the files that are finished.
+    finished: u64,
+}
+
+impl DownloadBar {
+    /// For files of that many bytes together, those in the cache included.
+    pub fn new(total_bytes: u64) -> Self {
+        let target = match std::io::stderr().is_terminal() && may_speak() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(total_bytes), target);
+        if let Ok(style) = ProgressStyle::with_template(DOWNLOAD) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { bar, finished: 0 }
+    }
+
+    /// Shows what happened.
+    pub fn on_event(&mut self, event: FetchEvent<'_>) {
+        if let Some(line) = worth_a_line(&event) {
+            self.bar.suspend(|| remark(&line));
+        }
+        match event {
+            FetchEvent::Started { name, from, .. } => {
+                self.bar.set_message(name.to_string());
+                self.bar.set_position(self.finished + from);
+                self.bar.reset_eta();
+            }
+            FetchEvent::Received { so_far, .. } => self.bar.set_position(self.finished + so_far),
+            FetchEvent::Cached { bytes, .. } | FetchEvent::Finished { bytes, .. } => {
+                self.finished += bytes;
+                self.bar.set_position(self.finished);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn worth_a_line(event: &FetchEvent<'_>) -> Option<String> {
+    match event {
+        FetchEvent::Waiting { name } => {
+            Some(format!("{name}: another process is fetching it; waiting for that"))
+        }
+        FetchEvent::Discarded { name, path, found } => Some(format!(
+            "{name}: the copy in the cache, {}, is bad ({found}); it is deleted and fetched again",
+            path.display()
+        )),
+        FetchEvent::Retrying { name, error, wait } => {
+            Some(format!("{name}: {}; trying again in {}", error.what(), humantime::format_duration(*wait)))
+        }
+        FetchEvent::Restarting { name } => {
+            Some(format!("{name}: the resumed download came out wrong; fetching it whole"))
+        }
+        FetchEvent::Started { name, from, bytes } if *from > 0 => {
+            Some(format!("{name}: going on at {} of {}", units::bytes(*from), units::bytes(*bytes)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_counts_cached_resumed_and_finished_bytes() {
+        let mut bar = DownloadBar::new(100);
+        bar.on_event(FetchEvent::Cached { name: "a", bytes: 10 });
+        bar.on_event(FetchEvent::Started { name: "b", from: 5, bytes: 90 });
+        assert_eq!(bar.bar.position(), 15);
+        bar.on_event(FetchEvent::Received { name: "b", so_far: 50, bytes: 90 });
+        assert_eq!(bar.bar.position(), 60);
+        bar.on_event(FetchEvent::Finished { name: "b", bytes: 90 });
+        assert_eq!(bar.bar.position(), 100);
+    }
+}
