@@ -6,8 +6,12 @@ use super::documents::{Document, Section};
 const MOST_WORDS: usize = 250;
 /// A rest below this joins the passage before it.
 const FEWEST_WORDS: usize = 60;
-/// Bytes that count as a word where text has no spaces.
-const BYTES_PER_WORD: usize = 8;
+/// Bytes that count as a word where text has no borders at all.
+const BYTES_PER_UNBROKEN_WORD: usize = 32;
+/// Bytes of a part of such text.
+const BYTES_PER_PART: usize = 1000;
+/// First code point of scripts that are written without spaces.
+const WIDE_FROM: char = '\u{2E80}';
 
 /// A piece of the corpus that can stand in a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ fn split_long(paragraph: &str) -> Vec<String> {
 fn split_hard(sentence: &str) -> Vec<&str> {
     let (mut parts, mut rest) = (Vec::new(), sentence);
     while words(rest) > MOST_WORDS {
-        let at = rest.floor_char_boundary(MOST_WORDS * BYTES_PER_WORD / 2);
+        let at = rest.floor_char_boundary(BYTES_PER_PART);
         let border = rest[..at].rfind(char::is_whitespace).filter(|border| *border > 0).unwrap_or(at);
         let (part, tail) = rest.split_at(border);
         parts.push(part);
@@ -119,9 +123,10 @@ fn sentence_end(text: &str) -> usize {
     text.len()
 }
 
-/// Length in words; in scripts without spaces, in units of [`BYTES_PER_WORD`].
+/// Length in words; two ideographs count as one, and text without any border by its bytes.
 fn words(text: &str) -> usize {
-    text.split_whitespace().count().max(text.len() / BYTES_PER_WORD / 2)
+    let wide = text.chars().filter(|c| *c >= WIDE_FROM).count();
+    (text.split_whitespace().count() + wide / 2).max(text.len() / BYTES_PER_UNBROKEN_WORD)
 }
 
 /// Takes `[F-0412]` and the space before it out of the text; gives back which there were.
