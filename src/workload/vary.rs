@@ -12,8 +12,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::words::{INSERTS, NAME_ENDS, NAME_STARTS, OPENINGS, SYNONYMS};
 use crate::prompts::passages::{Passage, sentences};
 
-/// Words in a row that may stay as they are.
+/// Words in a row that may stay as they are, or have but one of a few forms.
 const LONGEST_UNCHANGED: usize = 3;
+/// Forms of a word that make it count as changed.
+const MANY_FORMS: usize = 6;
 
 /// What varying needs to know of a corpus.
 pub(super) struct Variation {
@@ -67,7 +69,8 @@ impl Variation {
         let mut unchanged = 0;
         for word in sentence.split_whitespace() {
             let new = self.exchanged(word, rng, cast);
-            unchanged = if new == word { unchanged + 1 } else { 0 };
+            let few_forms = self.synonyms.get(bare(word)).is_some_and(|group| group.len() < MANY_FORMS);
+            unchanged = if new == word || few_forms { unchanged + 1 } else { 0 };
             words.push(new);
             if unchanged > LONGEST_UNCHANGED {
                 words.extend(INSERTS.choose(rng).map(|insert| insert.to_string()));
