@@ -2,12 +2,17 @@
 
 mod common;
 
+use std::sync::Once;
+
 use common::{assert_golden, ctxbench, golden, text};
 use ctxbench::report::Exporter;
 use ctxbench::report::json::Json;
 use ctxbench::report::terminal::Terminal;
 
+/// Path of the fixture; with `UPDATE_GOLDEN=1` it is written before any test reads it.
 fn fixture() -> String {
+    static CHECKED: Once = Once::new();
+    CHECKED.call_once(|| assert_golden("two_models.json", &written(&Json)));
     golden("two_models.json").to_str().expect("the path is UTF-8").to_owned()
 }
 
@@ -25,7 +30,7 @@ fn written(exporter: &dyn Exporter) -> String {
 
 #[test]
 fn the_fixture_is_what_its_builder_makes() {
-    assert_golden("two_models.json", &written(&Json));
+    assert_eq!(std::fs::read_to_string(fixture()).unwrap(), written(&Json));
 }
 
 #[test]

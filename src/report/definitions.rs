@@ -43,7 +43,7 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
     ),
     (
         "itl_ms",
-        "Inter-token latency: each gap between consecutive output ids. The interval resamples requests.",
+        "Inter-token latency: each gap between consecutive output ids. Its n counts gaps, its interval requests.",
     ),
     ("e2e_ms", "Prompt text in hand to last output id: the last of token_ready_ms."),
     ("decode_tokens_per_s", "1000 / tpot_ms. Prefill is not in it."),
@@ -68,23 +68,24 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
          weights alone take.",
     ),
     (
-        "median, ci_low, ci_high",
-        "Middle value of the complete samples, and its 95 % bootstrap interval over requests. \
-         No interval for fewer than 3 samples. sd is the sample standard deviation (n - 1).",
+        "median, ci_low, ci_high, ci_level",
+        "Middle value of the complete samples, and an interval around it that holds the true median as often as \
+         ci_level says: 0.95 from 6 samples on, less for 3 to 5 samples, where it spans all of them; none for \
+         fewer. sd is the sample standard deviation (n - 1).",
     ),
     (
         "ttft_ms_per_1000_tokens",
-        "Slope of the law fitted to TTFT against prompt tokens, times 1,000, with its 95 % interval; it holds \
+        "Slope of the law fitted to TTFT against prompt tokens, times 1,000, with its interval; it holds \
          for the measured range and says nothing outside.",
     ),
     (
         "tpot_ms_per_1000_tokens",
-        "Slope of the law fitted to TPOT against the depth of the cache, times 1,000, with its 95 % interval.",
+        "Slope of the law fitted to TPOT against the depth of the cache, times 1,000, with its interval.",
     ),
     (
         "rag_over_short_ttft",
         "TTFT of the rag case / TTFT of the short case of the same model, quantization and device, with its \
-         95 % interval.",
+         interval.",
     ),
     (
         "validity",

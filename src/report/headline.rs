@@ -4,7 +4,7 @@
 
 use super::document::{Document, Law, LawKind, RatioAt, WeightsOrigin};
 use super::groups::{Group, groups};
-use super::one_line;
+use super::{NOT_AVAILABLE, one_line};
 use crate::stats::estimate::Interval;
 use crate::units::{milliseconds, significant, thousands};
 
@@ -14,7 +14,29 @@ pub struct Headline {
     /// E.g. `qwen3-0.6b, q8_0 on cpu`.
     pub subject: String,
     /// One finding each.
-    pub sentences: Vec<String>,
+    pub sentences: Vec<Sentence>,
+}
+
+/// A sentence around the number that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// Up to the number.
+    pub before: String,
+    /// The number with its unit, or `n/a`: what a renderer may emphasise.
+    pub key: String,
+    /// From there to the full stop.
+    pub after: String,
+}
+
+impl Sentence {
+    fn new(before: impl Into<String>, key: impl Into<String>, after: impl Into<String>) -> Self {
+        Self { before: before.into(), key: key.into(), after: after.into() }
+    }
+
+    /// The sentence without emphasis.
+    pub fn text(&self) -> String {
+        format!("{}{}{}", self.before, self.key, self.after)
+    }
 }
 
 /// What the page is about: the processor or accelerator that ran.
@@ -54,7 +76,8 @@ pub fn limits(document: &Document) -> Vec<String> {
     }
     let failed = document.cases.iter().filter(|case| case.error.is_some()).count();
     if failed > 0 {
-        limits.push(format!("{failed} of {} cases failed and have no numbers.", document.cases.len()));
+        let has = if failed == 1 { "has" } else { "have" };
+        limits.push(format!("{failed} of {} cases failed and {has} no numbers.", document.cases.len()));
     }
     if document.cases.is_empty() {
         limits.push("This report holds no case: nothing had been measured when it was written.".into());
@@ -62,66 +85,62 @@ pub fn limits(document: &Document) -> Vec<String> {
     limits
 }
 
-fn cost_of_context(group: &Group) -> Option<String> {
-    let slope = group.fit.and_then(|fit| fit.ttft_ms_per_1000_tokens);
-    if let Some(slope) = slope {
-        return Some(slope_sentence(slope, "context", "TTFT", group.fit.and_then(|fit| fit.ttft.as_ref())));
+fn cost_of_context(group: &Group) -> Option<Sentence> {
+    if let Some((fit, slope)) = group.fit.and_then(|fit| Some((fit, fit.ttft_ms_per_1000_tokens?))) {
+        return Some(slope_sentence(slope, ["context", "TTFT"], fit.ttft.as_ref()));
     }
     let lengths = group.lengths(|case| case.summary.ttft_ms.is_some());
-    (group.any("short") || group.any("rag")).then(|| no_law("Cost of further context in TTFT", lengths))
+    (group.any("short") || group.any("rag")).then(|| no_slope("further context in TTFT", lengths))
 }
 
-fn cost_of_depth(group: &Group) -> Option<String> {
-    let slope = group.fit.and_then(|fit| fit.tpot_ms_per_1000_tokens);
-    if let Some(slope) = slope {
-        return Some(slope_sentence(slope, "depth", "TPOT", group.fit.and_then(|fit| fit.tpot.as_ref())));
+fn cost_of_depth(group: &Group) -> Option<Sentence> {
+    if let Some((fit, slope)) = group.fit.and_then(|fit| Some((fit, fit.tpot_ms_per_1000_tokens?))) {
+        return Some(slope_sentence(slope, ["depth", "TPOT"], fit.tpot.as_ref()));
     }
     let lengths = group.lengths(|case| case.summary.tpot_ms.is_some());
-    Some(no_law("Cost of further depth in TPOT", lengths))
+    Some(no_slope("further depth in TPOT", lengths))
 }
 
-fn no_law(what: &str, lengths: usize) -> String {
+fn no_slope(of: &str, lengths: usize) -> Sentence {
     let why = match lengths {
         0 => "no case has the number".into(),
-        1 => "only one length was measured; give --context or --depth more lengths".into(),
-        more => format!("no law could be fitted over {more} lengths; more lengths or samples may show one"),
+        1 => "only one length was measured; give --context or --depth more of them".into(),
+        more => format!("{more} lengths were measured, with too few samples for a slope; give more --runs"),
     };
-    format!("{what}: n/a, {why}.")
+    Sentence::new(format!("Cost of {of}: "), NOT_AVAILABLE, format!(", {why}."))
 }
 
-fn slope_sentence(slope: Interval, axis: &str, metric: &str, law: Option<&Law>) -> String {
+/// What 1,000 more tokens of `axis` do to `metric`, over the range of the law.
+fn slope_sentence(slope: Interval, [axis, metric]: [&str; 2], law: Option<&Law>) -> Sentence {
     if !(slope.value.is_finite() && slope.low.is_finite() && slope.high.is_finite()) {
-        return format!("Cost of further {axis} in {metric}: n/a, the fit has no finite slope.");
+        let before = format!("Cost of further {axis} in {metric}: ");
+        return Sentence::new(before, NOT_AVAILABLE, ", the fit has no finite slope.");
     }
+    let interval = format!("{} to {}", milliseconds(slope.low), milliseconds(slope.high));
+    let interval = format!("({} interval {interval})", percent(slope.level));
     let range = law.map_or(String::new(), |law| {
         let [low, high] = law.range_tokens;
         format!(", measured from {} to {} tokens", thousands(low.into()), thousands(high.into()))
     });
+    if slope.low <= 0.0 && slope.high >= 0.0 {
+        let value = milliseconds(slope.value);
+        let after =
+            format!(" of further {axis} in {metric} shown: {value} per 1,000 tokens {interval}{range}.");
+        return Sentence::new("", "No cost", after);
+    }
     let bend = match law.map(|law| law.kind) {
         Some(LawKind::Quadratic) => " This is the mean over that range: the cost grows with length.",
         _ => "",
     };
-    if slope.low <= 0.0 && slope.high >= 0.0 {
-        return format!(
-            "No cost of further {axis} in {metric} shown: {} per 1,000 tokens ({}){range}.",
-            milliseconds(slope.value),
-            interval(slope)
-        );
-    }
-    let effect = match slope.value < 0.0 {
-        true => format!("take {} off {metric}", milliseconds(-slope.value)),
-        false => format!("add {} to {metric}", milliseconds(slope.value)),
-    };
-    let interval = interval(slope);
-    format!("Each further 1,000 tokens of {axis} {effect} ({interval}){range}.{bend}")
+    let (verb, preposition) = if slope.value < 0.0 { ("take", "off") } else { ("add", "to") };
+    Sentence::new(
+        format!("Each further 1,000 tokens of {axis} {verb} "),
+        milliseconds(slope.value.abs()),
+        format!(" {preposition} {metric} {interval}{range}.{bend}"),
+    )
 }
 
-/// `95 % interval 790 ms to 834 ms`.
-fn interval(slope: Interval) -> String {
-    format!("95 % interval {} to {}", milliseconds(slope.low), milliseconds(slope.high))
-}
-
-fn rag_against_short(group: &Group) -> Option<String> {
+fn rag_against_short(group: &Group) -> Option<Sentence> {
     let ratios = group.fit.map_or(&[][..], |fit| &fit.rag_over_short_ttft);
     if let Some(at) = ratios.iter().filter(|at| at.ratio.value.is_finite()).max_by_key(|at| at.context_tokens)
     {
@@ -136,25 +155,32 @@ fn rag_against_short(group: &Group) -> Option<String> {
         (true, false) => "no short case has a TTFT",
         (true, true) => "the samples support no interval",
     };
-    Some(format!("RAG against short: n/a, {why}."))
+    Some(Sentence::new("RAG against short: ", NOT_AVAILABLE, format!(", {why}.")))
 }
 
-fn ratio_sentence(group: &Group, at: &RatioAt) -> String {
+fn ratio_sentence(group: &Group, at: &RatioAt) -> Sentence {
     let ttft = |scenario: &str, tokens: u32| {
-        let case = group.cases.iter().find(|c| c.scenario == scenario && c.context_tokens == tokens)?;
-        case.summary.ttft_ms.map(|ttft| format!(" ({} ms)", significant(ttft.median)))
+        let case = group.cases.iter().find(|c| c.scenario == scenario && c.context_tokens == tokens);
+        let ttft = case.and_then(|case| case.summary.ttft_ms);
+        let told = ttft.map_or(String::new(), |ttft| format!(" ({})", milliseconds(ttft.median)));
+        format!("{} tokens{told}", thousands(tokens.into()))
     };
-    format!(
-        "RAG at {} tokens{} takes {} times as long to the first token as short at {}{} \
-         (95 % interval {} to {}).",
-        thousands(at.context_tokens.into()),
-        ttft("rag", at.context_tokens).unwrap_or_default(),
-        significant(at.ratio.value),
-        thousands(at.short_tokens.into()),
-        ttft("short", at.short_tokens).unwrap_or_default(),
-        significant(at.ratio.low),
-        significant(at.ratio.high),
+    Sentence::new(
+        format!("RAG at {} takes ", ttft("rag", at.context_tokens)),
+        format!("{} times", significant(at.ratio.value)),
+        format!(
+            " as long to the first token as short at {}; {} interval {} to {}.",
+            ttft("short", at.short_tokens),
+            percent(at.ratio.level),
+            significant(at.ratio.low),
+            significant(at.ratio.high),
+        ),
     )
+}
+
+/// A level of confidence: `95 %`, `94 %` for 0.9375.
+pub fn percent(level: f64) -> String {
+    format!("{:.0} %", 100.0 * level)
 }
 
 #[cfg(test)]
@@ -174,24 +200,26 @@ mod tests {
     }
 
     fn slope(value: f64, low: f64, high: f64) -> Interval {
-        Interval { value, low, high }
+        Interval { value, low, high, level: 0.95 }
     }
 
     #[test]
     fn a_slope_is_told_with_its_interval_and_its_range() {
         assert_eq!(
-            slope_sentence(slope(812.0, 790.0, 834.0), "context", "TTFT", Some(&law(LawKind::Linear))),
+            slope_sentence(slope(812.0, 790.0, 834.0), ["context", "TTFT"], Some(&law(LawKind::Linear)))
+                .text(),
             "Each further 1,000 tokens of context add 812 ms to TTFT (95 % interval 790 ms to 834 ms), \
              measured from 64 to 2,048 tokens."
         );
         let bent =
-            slope_sentence(slope(812.0, 790.0, 834.0), "context", "TTFT", Some(&law(LawKind::Quadratic)));
+            slope_sentence(slope(812.0, 790.0, 834.0), ["context", "TTFT"], Some(&law(LawKind::Quadratic)))
+                .text();
         assert!(bent.ends_with("the cost grows with length."), "{bent}");
     }
 
     #[test]
     fn an_interval_across_zero_claims_no_cost() {
-        let told = slope_sentence(slope(0.1, -0.2, 0.4), "depth", "TPOT", None);
+        let told = slope_sentence(slope(0.1, -0.2, 0.4), ["depth", "TPOT"], None).text();
         assert!(told.starts_with("No cost of further depth in TPOT shown: 0.100 ms"), "{told}");
     }
 
@@ -200,7 +228,7 @@ mod tests {
         let mut document = fixture::document();
         document.fits.clear();
         for headline in headlines(&document) {
-            assert!(headline.sentences.iter().all(|s| s.contains("n/a, ")), "{headline:?}");
+            assert!(headline.sentences.iter().all(|s| s.key == "n/a" && s.after.len() > 5), "{headline:?}");
         }
         document.cases.clear();
         assert!(headlines(&document).is_empty());
@@ -220,7 +248,7 @@ mod tests {
     fn the_ratio_told_is_the_one_at_the_largest_context() {
         let document = fixture::document();
         let largest = document.fits[0].rag_over_short_ttft.iter().map(|at| at.context_tokens).max().unwrap();
-        let told = headlines(&document)[0].sentences.join(" ");
+        let told: String = headlines(&document)[0].sentences.iter().map(Sentence::text).collect();
         assert!(told.contains(&format!("RAG at {} tokens", thousands(largest.into()))), "{told}");
     }
 }

@@ -9,7 +9,6 @@ use askama::Template;
 use super::charts::{Chart, draw, palette, plots, trace};
 use super::document::{Document, ModelRecord};
 use super::headline::{self, Headline};
-use super::markdown::told;
 use super::table::{self, COLUMNS, Column, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
@@ -28,7 +27,8 @@ struct Page {
     limits: Vec<String>,
     status: &'static str,
     status_class: &'static str,
-    notes: Vec<String>,
+    notes: Vec<NoteView>,
+    hint: &'static str,
     columns: &'static [Column],
     rows: Vec<RowView>,
     figures: Vec<Figure>,
@@ -39,6 +39,12 @@ struct Page {
     definitions: Vec<(String, String)>,
     command: String,
     dark_css: String,
+}
+
+struct NoteView {
+    class: &'static str,
+    label: String,
+    text: String,
 }
 
 struct RowView {
@@ -90,7 +96,6 @@ impl Exporter for Html {
 
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
-        let all_notes = [notes::run_notes(document), notes::case_notes(document)].concat();
         let charts = plots::charts(document).into_iter().chain(trace::charts(document));
         let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
         Ok(Self {
@@ -100,7 +105,8 @@ impl Page {
             limits: headline::limits(document),
             status: status_name(document.validity.status),
             status_class: status_class(document.validity.status),
-            notes: all_notes.iter().map(told).collect(),
+            notes: notes::notes(document).iter().map(note).collect(),
+            hint: table::HINT,
             columns: COLUMNS,
             rows: rows(document),
             figures: figures.map_err(io::Error::other)?,
@@ -131,6 +137,13 @@ fn status_class(status: Status) -> &'static str {
         Status::Caveat => "caveat",
         Status::Invalid => "invalid",
     }
+}
+
+fn note(note: &notes::Note) -> NoteView {
+    let line = note.line();
+    let label = note.label();
+    let text = line.strip_prefix(&label).unwrap_or(&line).trim_start_matches(": ").to_owned();
+    NoteView { class: status_class(note.status), label, text }
 }
 
 /// Rows of the table; the first of a model and weight type begins a band.

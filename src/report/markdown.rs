@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use super::document::Document;
-use super::notes::{self, Note};
 use super::table::{self, COLUMNS, status_name};
-use super::{Exporter, NOT_AVAILABLE, headline, one_line};
+use super::{Exporter, NOT_AVAILABLE, headline, notes, one_line};
 use crate::units::bytes;
 
 /// Markdown tables.
@@ -35,7 +34,8 @@ fn findings(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     for headline in headline::headlines(document) {
         writeln!(out, "**{}**\n", escape(&headline.subject))?;
         for sentence in headline.sentences {
-            writeln!(out, "- {}", escape(&sentence))?;
+            let [before, key, after] = [&sentence.before, &sentence.key, &sentence.after].map(|s| escape(s));
+            writeln!(out, "- {before}**{key}**{after}")?;
         }
         writeln!(out)?;
     }
@@ -47,28 +47,18 @@ fn findings(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 fn stamp(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "**Validity: {}**", status_name(document.validity.status))?;
-    let of_cases = notes::case_notes(document);
-    let all = [notes::run_notes(document), of_cases].concat();
+    let all = notes::notes(document);
     if !all.is_empty() {
         writeln!(out)?;
     }
     for note in all {
-        writeln!(out, "- {}", escape(&told(&note)))?;
+        writeln!(out, "- {}", escape(&note.line()))?;
     }
     Ok(())
 }
 
-/// A note in one line, the cases it concerns at its end.
-pub fn told(note: &Note) -> String {
-    let cases = match note.cases.is_empty() {
-        true => String::new(),
-        false => format!(" Cases: {}.", note.cases.join(", ")),
-    };
-    format!("{} {}: {}{cases}", status_name(note.status), note.code, note.text)
-}
-
 fn results(document: &Document, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n## Results\n\nMedians; intervals are 95 % bootstrap intervals of the median.\n")?;
+    writeln!(out, "\n## Results\n\n{}\n", table::HINT)?;
     for column in COLUMNS {
         let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
         write!(out, "| {}{unit} ", column.name)?;
@@ -152,7 +142,7 @@ mod tests {
     fn the_headline_comes_before_the_table() {
         let text = fixture::render(&Markdown, &fixture::document());
         let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no '{what}' in\n{text}"));
-        assert!(at("further 1,000 tokens of context") < at("Validity:"));
+        assert!(at("Each further 1,000 tokens of context") < at("Validity:"));
         assert!(at("Validity:") < at("| Model |"));
         assert!(at("| Model |") < at("## What each number means"));
     }

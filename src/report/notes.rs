@@ -1,37 +1,49 @@
 //! What has to be read beside the numbers: stamps with their reasons, failures, and the box. Text only.
 
 use super::document::{Document, ModelRecord, WeightsOrigin};
+use super::table::status_name;
 use super::{NOT_AVAILABLE, one_line};
 use crate::units::{bytes, significant, thousands};
 use crate::verdict::validity::{Reason, Status};
 
-/// A reason for doubt, and the cases that it was found in.
+/// Cases that a note names before it only counts them.
+const NAMED_CASES: usize = 3;
+
+/// A reason for doubt, and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// How much it weighs.
+    /// The most that it weighs anywhere.
     pub status: Status,
     /// Stable name of the reason.
     pub code: String,
-    /// What was seen, and what to do.
+    /// What was seen, and what to do; of the worst case, where cases differ.
     pub text: String,
     /// Ids of the cases; empty for the run as a whole.
     pub cases: Vec<String>,
+    /// Whether other cases say it with other numbers.
+    pub differs: bool,
 }
 
-/// The reasons of the whole run.
-pub fn run_notes(document: &Document) -> Vec<Note> {
-    document.validity.reasons.iter().map(|reason| note(reason, Vec::new())).collect()
+/// Every reason once, the worst first: those of the run as a whole, and those of cases with their ids.
+///
+/// A run's own stamp repeats the reasons of its cases; those are told once, by their cases.
+pub fn notes(document: &Document) -> Vec<Note> {
+    let of_cases = case_notes(document);
+    let told = |reason: &&Reason| !of_cases.iter().any(|note| note.code == one_line(&reason.code));
+    let mut notes: Vec<Note> =
+        document.validity.reasons.iter().filter(told).map(|reason| note(reason, Vec::new())).collect();
+    notes.extend(of_cases);
+    notes.sort_by_key(|note| std::cmp::Reverse(note.status));
+    notes
 }
 
-/// The reasons found in single cases, each once, without those that are the whole run's already.
-pub fn case_notes(document: &Document) -> Vec<Note> {
+fn case_notes(document: &Document) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
     for case in &document.cases {
-        for reason in case.validity.reasons.iter().filter(|r| !document.validity.reasons.contains(r)) {
+        for reason in &case.validity.reasons {
             let new = note(reason, vec![one_line(&case.id)]);
-            let same = |n: &&mut Note| (&n.code, &n.text, n.status) == (&new.code, &new.text, new.status);
-            match notes.iter_mut().find(same) {
-                Some(old) => old.cases.extend(new.cases),
+            match notes.iter_mut().find(|old| old.code == new.code) {
+                Some(old) => join(old, new),
                 None => notes.push(new),
             }
         }
@@ -39,8 +51,35 @@ pub fn case_notes(document: &Document) -> Vec<Note> {
     notes
 }
 
+fn join(old: &mut Note, new: Note) {
+    old.differs |= old.text != new.text;
+    if new.status > old.status {
+        (old.status, old.text) = (new.status, new.text);
+    }
+    old.cases.extend(new.cases);
+}
+
 fn note(reason: &Reason, cases: Vec<String>) -> Note {
-    Note { status: reason.status, code: one_line(&reason.code), text: one_line(&reason.text), cases }
+    let (code, text) = (one_line(&reason.code), one_line(&reason.text));
+    Note { status: reason.status, code, text, cases, differs: false }
+}
+
+impl Note {
+    /// Stamp, reason and place: what comes before the text.
+    pub fn label(&self) -> String {
+        let named = match self.cases.len() {
+            0 => String::new(),
+            some if some <= NAMED_CASES => format!(" ({})", self.cases.join(", ")),
+            many => format!(" ({} cases, {} among them)", many, self.cases[0]),
+        };
+        format!("{} {}{named}", status_name(self.status), self.code)
+    }
+
+    /// The note in one line.
+    pub fn line(&self) -> String {
+        let one = if self.differs { "one of them: " } else { "" };
+        format!("{}: {one}{}", self.label(), self.text)
+    }
 }
 
 /// What failed, by case id: whole cases, and single samples of cases that otherwise finished.
@@ -156,9 +195,9 @@ pub fn command(document: &Document) -> String {
 /// Where a model came from, in one line.
 pub fn provenance(model: &ModelRecord) -> String {
     let mut parts = vec![match model.weights {
-        WeightsOrigin::Hub => "from the hub".to_owned(),
-        WeightsOrigin::Local => "from this machine".to_owned(),
-        WeightsOrigin::Random => "seeded random weights of the exact shape".to_owned(),
+        WeightsOrigin::Hub => "From the hub".to_owned(),
+        WeightsOrigin::Local => "From this machine".to_owned(),
+        WeightsOrigin::Random => "Seeded random weights of the exact shape".to_owned(),
     }];
     if let Some(repo) = &model.repo {
         parts.push(match &model.revision {
@@ -185,10 +224,20 @@ mod tests {
         let mut document = fixture::document();
         let reason = Reason { code: "hot".into(), status: Status::Caveat, text: "It was hot.".into() };
         document.cases.iter_mut().for_each(|case| case.validity.add(reason.clone()));
-        let cases = document.cases.len();
-        assert!(case_notes(&document).iter().any(|note| note.code == "hot" && note.cases.len() == cases));
-        document.validity.add(reason);
-        assert!(!case_notes(&document).iter().any(|note| note.code == "hot"));
+        document.validity.add(Reason { text: "In all cases: it was hot.".into(), ..reason });
+        let hot: Vec<Note> = notes(&document).into_iter().filter(|note| note.code == "hot").collect();
+        assert_eq!((hot.len(), hot[0].cases.len(), hot[0].differs), (1, document.cases.len(), false));
+        assert!(hot[0].line().starts_with("CAVEAT hot (11 cases, "), "{}", hot[0].line());
+    }
+
+    #[test]
+    fn the_worst_reason_comes_first_and_the_runs_own_is_kept() {
+        let mut document = fixture::document();
+        let text = "The build is not optimised.".to_owned();
+        document.validity.add(Reason { code: "debug_build".into(), status: Status::Invalid, text });
+        let notes = notes(&document);
+        assert!(notes.is_sorted_by_key(|note| std::cmp::Reverse(note.status)));
+        assert!(notes.iter().any(|note| note.line() == "INVALID debug_build: The build is not optimised."));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::NOT_AVAILABLE;
 use super::document::{Case, Document};
+use super::headline::percent as percent_of;
 use super::one_line;
 use crate::stats::estimate::Estimate;
 use crate::units::{bytes, significant, thousands};
@@ -32,6 +33,10 @@ pub struct Row {
     pub cells: Vec<String>,
 }
 
+/// How to read the table, in a sentence.
+pub const HINT: &str = "Medians of the complete samples. Intervals hold the true median in 95 % of cases, \
+                        or in the share named beside them where samples are few.";
+
 /// All columns, in the order shown.
 pub const COLUMNS: &[Column] = &[
     text("Model", 0, |case| one_line(&case.model)),
@@ -40,14 +45,14 @@ pub const COLUMNS: &[Column] = &[
     number("Context", "tokens", 0, |case| thousands(case.depth_tokens.unwrap_or(case.context_tokens).into())),
     number("n", "", 1, samples),
     number("TTFT", "ms", 0, |case| median(case.summary.ttft_ms)),
-    number("95 % interval", "ms", 2, |case| interval(case.summary.ttft_ms)),
+    number("Interval", "ms", 2, |case| interval(case.summary.ttft_ms)),
     number("Prefill", "ms", 5, |case| median(case.summary.prefill_ms)),
-    number("Prefill", "tokens/s", 0, |case| median(case.summary.prefill_tokens_per_s)),
+    number("Prefill", "tok/s", 0, |case| median(case.summary.prefill_tokens_per_s)),
     number("TPOT", "ms", 4, |case| median(case.summary.tpot_ms)),
-    number("Decode", "tokens/s", 0, |case| median(case.summary.decode_tokens_per_s)),
+    number("Decode", "tok/s", 0, |case| median(case.summary.decode_tokens_per_s)),
     number("MBU", "%", 6, |case| percent(case.summary.mbu)),
     number("MFU", "%", 7, |case| percent(case.summary.mfu)),
-    number("Peak memory", "", 3, |case| case.peak_memory_bytes.map_or(NOT_AVAILABLE.into(), bytes)),
+    number("Memory", "peak", 3, |case| case.peak_memory_bytes.map_or(NOT_AVAILABLE.into(), bytes)),
     text("Stamp", 0, stamp),
 ];
 
@@ -75,11 +80,13 @@ pub fn median(estimate: Option<Estimate>) -> String {
     number_or_missing(estimate.map(|e| e.median))
 }
 
-/// The interval of the median, or why there is none.
+/// The interval of the median, with its level where that is not 95 %; or why there is none.
 pub fn interval(estimate: Option<Estimate>) -> String {
     match estimate {
-        Some(Estimate { ci_low: Some(low), ci_high: Some(high), .. }) => {
-            format!("[{}, {}]", number_or_missing(Some(low)), number_or_missing(Some(high)))
+        Some(Estimate { ci_low: Some(low), ci_high: Some(high), ci_level, .. }) => {
+            let level = ci_level.filter(|level| *level < 0.949).map(percent_of);
+            let level = level.map_or(String::new(), |level| format!(" {level}"));
+            format!("[{}, {}]{level}", number_or_missing(Some(low)), number_or_missing(Some(high)))
         }
         Some(estimate) if estimate.n < 3 => format!("{NOT_AVAILABLE}, n = {}", estimate.n),
         _ => NOT_AVAILABLE.into(),
@@ -99,7 +106,7 @@ fn samples(case: &Case) -> String {
     let complete = case.samples.iter().filter(|sample| sample.is_complete()).count();
     match case.samples.len() {
         total if total == complete => complete.to_string(),
-        total => format!("{complete} of {total}"),
+        total => format!("{complete}/{total}"),
     }
 }
 
@@ -130,7 +137,7 @@ mod tests {
         let document = fixture::document();
         let failed = document.cases.iter().position(|case| case.error.is_some()).unwrap();
         let row = &rows(&document)[failed];
-        for (name, unit) in [("TTFT", "ms"), ("Prefill", "tokens/s"), ("Decode", "tokens/s"), ("MBU", "%")] {
+        for (name, unit) in [("TTFT", "ms"), ("Prefill", "tok/s"), ("Decode", "tok/s"), ("MBU", "%")] {
             assert_eq!(cell(row, name, unit), "n/a");
         }
         assert_eq!(cell(row, "Stamp", ""), "FAILED");
@@ -142,7 +149,7 @@ mod tests {
         let at = document.cases.iter().position(|case| case.output_tokens == 1).unwrap();
         let row = &rows(&document)[at];
         assert_ne!(cell(row, "TTFT", "ms"), "n/a");
-        assert_eq!((cell(row, "TPOT", "ms"), cell(row, "Decode", "tokens/s")), ("n/a".into(), "n/a".into()));
+        assert_eq!((cell(row, "TPOT", "ms"), cell(row, "Decode", "tok/s")), ("n/a".into(), "n/a".into()));
     }
 
     #[test]
@@ -152,6 +159,7 @@ mod tests {
             median: 1.0,
             ci_low: None,
             ci_high: None,
+            ci_level: None,
             mean: 1.0,
             sd: None,
             min: 1.0,
@@ -159,6 +167,9 @@ mod tests {
         };
         assert_eq!(interval(Some(two)), "n/a, n = 2");
         assert_eq!(interval(None), "n/a");
+        let three = Estimate { ci_low: Some(1.0), ci_high: Some(2.0), ci_level: Some(0.75), ..two };
+        assert_eq!(interval(Some(three)), "[1.00, 2.00] 75 %");
+        assert_eq!(interval(Some(Estimate { ci_level: Some(0.95), ..three })), "[1.00, 2.00]");
         assert_eq!(median(Some(Estimate { median: f64::NAN, ..two })), "n/a");
     }
 }

@@ -5,10 +5,9 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::document::Document;
-use super::markdown::told;
 use super::table::{self, COLUMNS, Column, Row, status_name};
 use super::{Exporter, headline, notes};
 
@@ -16,7 +15,7 @@ use super::{Exporter, headline, notes};
 pub const STANDARD_WIDTH: u16 = 120;
 
 /// Blanks and separator that a column adds to its content.
-const PADDING: usize = 2;
+const PADDING: usize = 3;
 
 /// Table for people.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +56,7 @@ impl Terminal {
         for headline in headline::headlines(document) {
             writeln!(out)?;
             self.paragraph(out, "", &headline.subject)?;
-            headline.sentences.iter().try_for_each(|sentence| self.paragraph(out, "  ", sentence))?;
+            headline.sentences.iter().try_for_each(|sentence| self.paragraph(out, "  ", &sentence.text()))?;
         }
         let limits = headline::limits(document);
         if !limits.is_empty() {
@@ -68,7 +67,7 @@ impl Terminal {
 
     fn table(self, rows: &[Row], shown: &[usize]) -> Table {
         let mut table = Table::new();
-        table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
         let align = |column: &Column| if column.numeric { CellAlignment::Right } else { CellAlignment::Left };
         table.set_header(
@@ -105,8 +104,7 @@ impl Terminal {
 
     fn stamp(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nValidity: {}", status_name(document.validity.status))?;
-        let all = [notes::run_notes(document), notes::case_notes(document)].concat();
-        all.iter().try_for_each(|note| self.paragraph(out, "  ", &told(note)))
+        notes::notes(document).iter().try_for_each(|note| self.paragraph(out, "  ", &note.line()))
     }
 
     /// Breaks `text` between words; lines after the first are indented by two more.

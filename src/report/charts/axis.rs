@@ -90,7 +90,10 @@ impl Ticks {
             Scale::Linear => position,
             Scale::Log2 => position.exp2(),
         };
-        tokens(count.round() as u32)
+        match count.round() as u32 {
+            half if half > 1024 && half % 1024 == 512 => format!("{}.5k", half / 1024),
+            count => tokens(count),
+        }
     }
 
     /// As many decimals as the step has.
@@ -149,6 +152,8 @@ mod tests {
     fn contexts_are_named_as_people_type_them() {
         let linear = token_ticks(Scale::Linear, [64.0, 4096.0].into_iter());
         assert_eq!(labels(&linear, Scale::Linear), ["0", "1k", "2k", "3k", "4k"]);
+        let near = token_ticks(Scale::Linear, [64.0, 2048.0].into_iter());
+        assert_eq!(labels(&near, Scale::Linear), ["0", "512", "1k", "1.5k", "2k"]);
         let log = token_ticks(Scale::Log2, [64.0, 2048.0].into_iter());
         assert_eq!(labels(&log, Scale::Log2), ["64", "128", "256", "512", "1k", "2k"]);
     }

@@ -78,7 +78,7 @@ fn draw<'a>(chart: &Chart, buffer: &'a mut String) -> DrawResult<'a> {
         .margin(14)
         .margin_right(36)
         .x_label_area_size(92)
-        .y_label_area_size(136)
+        .y_label_area_size(y_label_area(&y))
         .build_cartesian_2d(x.clone(), y.clone())?;
     axes(&mut context, chart, &x, &y)?;
     for series in &chart.series {
@@ -88,6 +88,12 @@ fn draw<'a>(chart: &Chart, buffer: &'a mut String) -> DrawResult<'a> {
         marks(&mut context, chart, series)?;
     }
     root.present()
+}
+
+/// Room for the axis's own label and the longest number beside it.
+fn y_label_area(y: &Ticks) -> u32 {
+    let longest = y.at.iter().map(|position| y.value_label(*position).len() as u32).max().unwrap_or(0);
+    62 + 15 * longest
 }
 
 fn axes<'a, 'b>(
@@ -138,19 +144,22 @@ fn marks<'a, 'b>(
         context.draw_series(
             whisker(chart, median).into_iter().map(|path| PathElement::new(path, color.stroke_width(3))),
         )?;
-        let mut corners = palette::shape(series.look).to_vec();
-        if !series.hollow {
+        let at = position(chart, median.at);
+        let corners = palette::shape(series.look).to_vec();
+        if series.hollow {
             context.draw_series([
-                EmptyElement::at(position(chart, median.at)) + Polygon::new(corners, color.filled())
+                EmptyElement::at(at) + PathElement::new(ring(&corners), color.stroke_width(3))
             ])?;
-            continue;
+        } else {
+            context.draw_series([EmptyElement::at(at) + Polygon::new(corners, color.filled())])?;
         }
-        corners.extend(corners.first().copied());
-        context
-            .draw_series([EmptyElement::at(position(chart, median.at))
-                + PathElement::new(corners, color.stroke_width(3))])?;
     }
     Ok(())
+}
+
+/// A closed outline around the filled marker of the same shape, so that neither hides the other.
+fn ring(corners: &[(i32, i32)]) -> Vec<(i32, i32)> {
+    corners.iter().chain(corners.first()).map(|(x, y)| (x * 8 / 5, y * 8 / 5)).collect()
 }
 
 /// The interval of a median as a vertical stroke.

@@ -63,7 +63,7 @@ pub struct Point {
 pub struct Median {
     /// Where.
     pub at: Point,
-    /// Lower and upper end of the 95 % interval, where there is one.
+    /// Lower and upper end of the interval, where there is one.
     pub interval: Option<[f64; 2]>,
 }
 

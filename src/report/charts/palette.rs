@@ -70,8 +70,10 @@ pub fn series(look: usize) -> RGBColor {
 }
 
 /// Marker of a series: corners around the origin, in units of the chart.
+///
+/// Moves on by one with each round of colours, so that the seventh series is no copy of the first.
 pub fn shape(look: usize) -> &'static [(i32, i32)] {
-    SHAPES[look % SHAPES.len()]
+    SHAPES[(look + look / SERIES.len()) % SHAPES.len()]
 }
 
 /// Colour of labels.
@@ -127,6 +129,14 @@ mod tests {
             assert!(contrast(ink.light, "#FFFFFF") >= 4.5, "{} on white", ink.light);
             assert!(contrast(ink.dark, "#16191F") >= 4.5, "{} on dark", ink.dark);
         }
+    }
+
+    #[test]
+    fn thirty_six_series_look_different() {
+        let mut looks: Vec<_> = (0..36).map(|look| (series_hex(look), shape(look))).collect();
+        looks.sort_unstable();
+        looks.dedup();
+        assert_eq!(looks.len(), 36);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::report::groups::{Group, groups};
 use crate::sample::Sample;
 use crate::stats::estimate::Estimate;
 
-/// Points along a fitted law; enough for a smooth curve on paper.
-const CURVE_POINTS: u32 = 48;
+/// Pieces of a curved law: enough to look smooth, few enough that rounding to the grid does not show.
+const CURVE_PIECES: u32 = 16;
 
 /// A number of a case: what each sample says, and its summary.
 #[derive(Clone, Copy)]
@@ -35,10 +35,27 @@ fn ttft(document: &Document) -> Option<Chart> {
         series
     };
     let series = groups(document).iter().enumerate().map(|(look, group)| of_group(look, group)).collect();
-    let caption = "Dots are single samples, markers their medians with 95 % intervals; lines are the fitted \
+    let caption = "Dots are single samples, markers their medians with intervals; lines are the fitted \
                    laws, drawn only over the range that was measured.";
     chart("Time to first token against context", caption, ("Context [tokens]", "TTFT [ms]"), series)
-        .map(|chart| Chart { x: Axis { scale: Scale::Linear, ..chart.x }, ..chart })
+        .map(|chart| in_readable_unit(Chart { x: Axis { scale: Scale::Linear, ..chart.x }, ..chart }))
+}
+
+/// Milliseconds as seconds where a value is 20 s or more: the labels stay short.
+fn in_readable_unit(mut chart: Chart) -> Chart {
+    if chart.points().all(|point| point.y < 20_000.0) {
+        return chart;
+    }
+    chart.y.label = chart.y.label.replace("[ms]", "[s]");
+    for series in &mut chart.series {
+        let medians = series.medians.iter_mut();
+        for median in medians {
+            median.at.y /= 1000.0;
+            median.interval = median.interval.map(|ends| ends.map(|y| y / 1000.0));
+        }
+        series.samples.iter_mut().chain(&mut series.line).for_each(|point| point.y /= 1000.0);
+    }
+    chart
 }
 
 fn decode(document: &Document) -> Option<Chart> {
@@ -103,9 +120,10 @@ fn joined(mut series: Series) -> Series {
 /// The law over its measured range, never outside.
 fn curve(law: &Law) -> Vec<Point> {
     let [low, high] = law.range_tokens.map(f64::from);
-    let at = |i: u32| low + (high - low) * f64::from(i) / f64::from(CURVE_POINTS);
+    let pieces = if law.coefficients.len() > 2 { CURVE_PIECES } else { 1 };
+    let at = |i: u32| low + (high - low) * f64::from(i) / f64::from(pieces);
     let value = |n: f64| law.coefficients.iter().rev().fold(0.0, |sum, c| sum * n + c.value);
-    (0..=CURVE_POINTS).map(at).filter_map(|n| Point::finite(n, value(n))).filter(|p| p.y >= 0.0).collect()
+    (0..=pieces).map(at).filter_map(|n| Point::finite(n, value(n))).filter(|p| p.y >= 0.0).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +157,18 @@ mod tests {
             .map(|case| case.samples.iter().filter(with_ttft).count())
             .sum();
         assert_eq!(dots, complete);
+    }
+
+    #[test]
+    fn long_times_are_shown_in_seconds() {
+        let chart = ttft(&fixture::document()).unwrap();
+        assert!(chart.y.label.ends_with("[ms]"));
+        let mut long = chart.clone();
+        long.series[0].medians[0] = Median { at: Point { x: 64.0, y: 25_000.0 }, interval: Some([2e4, 3e4]) };
+        let long = in_readable_unit(long);
+        assert_eq!((long.y.label.as_str(), long.series[0].medians[0].at.y), ("TTFT [s]", 25.0));
+        assert_eq!(long.series[0].medians[0].interval, Some([20.0, 30.0]));
+        assert_eq!(long.series[0].samples[0].y, chart.series[0].samples[0].y / 1000.0);
     }
 
     #[test]
