@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::process::{Command, Stdio};
 use std::sync::Once;
 
 use common::{assert_golden, ctxbench, golden, text};
@@ -24,7 +25,7 @@ fn rendered(format: &str) -> String {
 
 fn written(exporter: &dyn Exporter) -> String {
     let mut out = Vec::new();
-    exporter.write(&common::synthetic::document(), &mut out).unwrap();
+    exporter.write(&common::synthetic::document(), &mut out).expect("memory takes every byte");
     text(&out)
 }
 
@@ -74,6 +75,21 @@ fn a_folder_stands_for_the_report_in_it() {
     std::fs::copy(fixture(), folder.path().join("report.json")).unwrap();
     let output = ctxbench(&["report", folder.path().to_str().unwrap(), "--format", "md"]);
     assert_eq!(text(&output.stdout), rendered("md"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for format in ["terminal", "json", "md", "html", "csv"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ctxbench"))
+            .args(["report", &fixture(), "--format", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{format}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

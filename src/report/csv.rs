@@ -85,13 +85,21 @@ impl Exporter for Csv {
         let mut writer = csv::Writer::from_writer(out);
         for case in &document.cases {
             if case.samples.is_empty() {
-                writer.serialize(Row::new(case, None)).map_err(io::Error::from)?;
+                writer.serialize(Row::new(case, None)).map_err(into_io)?;
             }
             for sample in &case.samples {
-                writer.serialize(Row::new(case, Some(sample))).map_err(io::Error::from)?;
+                writer.serialize(Row::new(case, Some(sample))).map_err(into_io)?;
             }
         }
         writer.flush()
+    }
+}
+
+/// Keeps the system's own error, by which a closed pipe or a full disk is known.
+fn into_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -106,6 +114,23 @@ mod tests {
         let text = fixture::render(&Csv, &document);
         let rows: usize = document.cases.iter().map(|case| case.samples.len().max(1)).sum();
         assert_eq!(csv::Reader::from_reader(text.as_bytes()).records().count(), rows);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_known_as_one() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut document = fixture::document();
+        document.cases = (0..100).flat_map(|_| document.cases.clone()).collect();
+        let error = Csv.write(&document, &mut Closed).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
