@@ -123,6 +123,8 @@ pub struct Case {
     pub depth_tokens: Option<u32>,
     /// Highest resident set (CPU) or device memory (GPU) while this case ran.
     pub peak_memory_bytes: Option<u64>,
+    /// What the weights alone take in memory, in their stored type.
+    pub weights_bytes: Option<u64>,
     /// Every sample, failed ones too, in the order taken.
     pub samples: Vec<Sample>,
     /// Warm-up runs before the first sample.

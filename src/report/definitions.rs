@@ -1,0 +1,120 @@
+//! What each number means: the `definitions` block of every document, and the footer of every page.
+//!
+//! Names and formulas only. Computing them is [`crate::sample`]'s and the statistics' work.
+
+use std::collections::BTreeMap;
+
+/// Every metric that a document holds, by the name of its key.
+pub const DEFINITIONS: &[(&str, &str)] = &[
+    ("prompt_tokens", "Ids fed to the model, after the chat template, special tokens included."),
+    (
+        "context_tokens",
+        "prompt_tokens of a case: the length that was asked for, met exactly, in scenario short too.",
+    ),
+    (
+        "output_tokens",
+        "n, the ids generated per request. The end-of-sequence token does not stop a timed run, so n is fixed.",
+    ),
+    (
+        "tokenize_ms",
+        "Prompt text to ids, wall clock. Part of ttft_ms, and always shown as a field of its own.",
+    ),
+    (
+        "prefill_ms",
+        "Forward pass over the whole prompt to the logits of its last position; the device is synchronised \
+         before both clock reads.",
+    ),
+    (
+        "ttft_ms",
+        "Time to first token: prompt text in hand to first output id on the host. tokenize + prefill + sample.",
+    ),
+    (
+        "ttft_ids_ms",
+        "ttft_ms - tokenize_ms: the one to hold against tools that start their clock with ids in hand.",
+    ),
+    (
+        "token_ready_ms",
+        "Offset from prompt text in hand at which each output id was on the host; [0] equals ttft_ms.",
+    ),
+    (
+        "tpot_ms",
+        "Time per output token after the first: (last token ready - first token ready) / (n - 1). \
+         Absent, never 0, for n < 2.",
+    ),
+    (
+        "itl_ms",
+        "Inter-token latency: each gap between consecutive output ids. Its n counts gaps, its interval requests.",
+    ),
+    ("e2e_ms", "Prompt text in hand to last output id: the last of token_ready_ms."),
+    ("decode_tokens_per_s", "1000 / tpot_ms. Prefill is not in it."),
+    ("prefill_tokens_per_s", "1000 x prompt_tokens / prefill_ms. Decode is not in it."),
+    (
+        "depth_tokens",
+        "Tokens in the KV cache before the first timed decode step, whatever put them there (scenario decode).",
+    ),
+    (
+        "mbu",
+        "Memory bandwidth utilisation: bytes that a decode step must read (weights in their stored type + KV \
+         cache of this depth) / tpot / the bandwidth measured on this device.",
+    ),
+    (
+        "mfu",
+        "FLOP utilisation: FLOPs that this prefill must do / prefill_ms / the matmul rate measured on this \
+         device in this type.",
+    ),
+    (
+        "peak_memory_bytes",
+        "Highest resident set (CPU) or device memory (GPU) while the case ran; weights_bytes is what the \
+         weights alone take.",
+    ),
+    (
+        "median, ci_low, ci_high, ci_level",
+        "Middle value of the complete samples, and an interval around it that holds the true median as often as \
+         ci_level says: 0.95 from 6 samples on, less for 3 to 5 samples, where it spans all of them; none for \
+         fewer. sd is the sample standard deviation (n - 1).",
+    ),
+    (
+        "ttft_ms_per_1000_tokens",
+        "Slope of the law fitted to TTFT against prompt tokens, times 1,000, with its interval; it holds \
+         for the measured range and says nothing outside.",
+    ),
+    (
+        "tpot_ms_per_1000_tokens",
+        "Slope of the law fitted to TPOT against the depth of the cache, times 1,000, with its interval.",
+    ),
+    (
+        "rag_over_short_ttft",
+        "TTFT of the rag case / TTFT of the short case of the same model, quantization and device, with its \
+         interval.",
+    ),
+    (
+        "validity",
+        "VALID: nothing speaks against the number. CAVEAT: usable if the reasons are read. INVALID: do not \
+         use it.",
+    ),
+];
+
+/// The `definitions` block of a document.
+pub fn definitions() -> BTreeMap<String, String> {
+    DEFINITIONS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::Summary;
+
+    #[test]
+    fn every_summarised_metric_is_defined() {
+        let summary = serde_json::to_value(Summary::default()).unwrap();
+        let definitions = definitions();
+        for metric in summary.as_object().unwrap().keys() {
+            assert!(definitions.contains_key(metric), "{metric} has no definition");
+        }
+    }
+
+    #[test]
+    fn no_name_is_defined_twice() {
+        assert_eq!(definitions().len(), DEFINITIONS.len());
+    }
+}

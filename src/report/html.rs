@@ -1,0 +1,243 @@
+//! One self-contained page: opens offline, asks for nothing, prints well.
+//!
+//! Everything is formatted here; the template in `templates/` only places it, and escapes it.
+
+use std::io::{self, Write};
+
+use askama::Template;
+
+use super::charts::{Chart, draw, palette, plots, trace};
+use super::document::{Document, ModelRecord};
+use super::headline::{self, Headline};
+use super::table::{self, COLUMNS, Column, status_name};
+use super::{Exporter, NOT_AVAILABLE, notes, one_line};
+use crate::units::bytes;
+use crate::verdict::validity::Status;
+
+/// One self-contained page with plots.
+#[derive(Clone, Copy, Debug)]
+pub struct Html;
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    title: String,
+    run_line: String,
+    headlines: Vec<Headline>,
+    limits: Vec<String>,
+    status: &'static str,
+    status_class: &'static str,
+    notes: Vec<NoteView>,
+    hint: &'static str,
+    columns: &'static [Column],
+    rows: Vec<RowView>,
+    figures: Vec<Figure>,
+    failures: Vec<String>,
+    left_out: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    models: Vec<ModelView>,
+    definitions: Vec<(String, String)>,
+    command: String,
+    dark_css: String,
+}
+
+struct NoteView {
+    class: &'static str,
+    label: String,
+    text: String,
+}
+
+struct RowView {
+    class: &'static str,
+    cells: Vec<CellView>,
+}
+
+struct CellView {
+    text: String,
+    class: &'static str,
+}
+
+struct Figure {
+    title: String,
+    caption: String,
+    /// Markup made by [`draw::svg`], which escapes what it holds.
+    svg: String,
+    legend: Vec<LegendEntry>,
+}
+
+struct LegendEntry {
+    /// Markup made by [`draw::swatch`]; holds no text.
+    swatch: String,
+    name: String,
+}
+
+struct ModelView {
+    id: String,
+    provenance: String,
+    files: Vec<FileView>,
+}
+
+struct FileView {
+    name: String,
+    size: String,
+    sha256: String,
+}
+
+impl Exporter for Html {
+    fn name(&self) -> &'static str {
+        "html"
+    }
+
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let page = Page::new(document)?.render().map_err(io::Error::other)?;
+        out.write_all(page.as_bytes())
+    }
+}
+
+impl Page {
+    fn new(document: &Document) -> io::Result<Self> {
+        let charts = plots::charts(document).into_iter().chain(trace::charts(document));
+        let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
+        Ok(Self {
+            title: headline::title(document),
+            run_line: run_line(document),
+            headlines: headline::headlines(document),
+            limits: headline::limits(document),
+            status: status_name(document.validity.status),
+            status_class: status_class(document.validity.status),
+            notes: notes::notes(document).iter().map(note).collect(),
+            hint: table::HINT,
+            columns: COLUMNS,
+            rows: rows(document),
+            figures: figures.map_err(io::Error::other)?,
+            failures: notes::failures(document),
+            left_out: notes::left_out(document),
+            environment: notes::environment(document),
+            models: document.models.iter().map(model).collect(),
+            definitions: document.definitions.iter().map(|(k, v)| (one_line(k), one_line(v))).collect(),
+            command: notes::command(document),
+            dark_css: palette::dark_css(),
+        })
+    }
+}
+
+fn run_line(document: &Document) -> String {
+    let models: Vec<&str> = document.models.iter().map(|model| model.id.as_str()).collect();
+    one_line(&format!(
+        "ctxbench {}, {}, started {}",
+        document.tool.version,
+        models.join(", "),
+        document.started_at
+    ))
+}
+
+fn status_class(status: Status) -> &'static str {
+    match status {
+        Status::Valid => "valid",
+        Status::Caveat => "caveat",
+        Status::Invalid => "invalid",
+    }
+}
+
+fn note(note: &notes::Note) -> NoteView {
+    let line = note.line();
+    let label = note.label();
+    let text = line.strip_prefix(&label).unwrap_or(&line).trim_start_matches(": ").to_owned();
+    NoteView { class: status_class(note.status), label, text }
+}
+
+/// Rows of the table; the first of a model and weight type begins a band.
+fn rows(document: &Document) -> Vec<RowView> {
+    let rows = table::rows(document);
+    let begins = |at: usize| at > 0 && rows[at].cells[..2] != rows[at - 1].cells[..2];
+    let view = |(at, row): (usize, &table::Row)| RowView {
+        class: if begins(at) { "band" } else { "" },
+        cells: COLUMNS.iter().zip(&row.cells).map(|(column, text)| cell(column, text)).collect(),
+    };
+    rows.iter().enumerate().map(view).collect()
+}
+
+fn cell(column: &Column, text: &str) -> CellView {
+    let class = match (text, column.numeric) {
+        ("VALID", false) => "stamp valid",
+        ("CAVEAT", false) => "stamp caveat",
+        ("INVALID" | "FAILED", false) => "stamp invalid",
+        (_, true) if text.starts_with(NOT_AVAILABLE) => "num missing",
+        (_, true) => "num",
+        _ => "",
+    };
+    CellView { text: text.into(), class }
+}
+
+fn figure((at, chart): (usize, Chart)) -> Result<Figure, String> {
+    let svg = draw::svg(&chart, &format!("chart-{at}"))?;
+    let entry = |series: &super::charts::Series| LegendEntry {
+        swatch: draw::swatch(series),
+        name: series.name.clone(),
+    };
+    let legend = chart.series.iter().map(entry).collect();
+    Ok(Figure { title: chart.title, caption: chart.caption, svg, legend })
+}
+
+fn model(model: &ModelRecord) -> ModelView {
+    let file = |file: &super::document::FileRecord| FileView {
+        name: one_line(&file.name),
+        size: bytes(file.bytes),
+        sha256: one_line(file.sha256.as_deref().unwrap_or(NOT_AVAILABLE)),
+    };
+    ModelView {
+        id: one_line(&model.id),
+        provenance: notes::provenance(model),
+        files: model.files.iter().map(file).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_page_asks_for_nothing_outside_itself() {
+        let page = fixture::render(&Html, &fixture::document());
+        for outside in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
+            assert!(!page.contains(outside), "the page holds '{outside}'");
+        }
+    }
+
+    #[test]
+    fn text_from_elsewhere_is_escaped_everywhere() {
+        let evil = "<img src=x onerror=alert(1)>";
+        let json = fixture::render(&crate::report::json::Json, &fixture::document());
+        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        poison(&mut value, evil);
+        let document: Document = serde_json::from_value(value).unwrap();
+        let page = fixture::render(&Html, &document);
+        assert!(page.contains("img src=x"), "the text itself is shown");
+        assert!(!page.contains("<img"), "and never as markup");
+    }
+
+    /// Puts `evil` into every string but the few that are enums.
+    fn poison(value: &mut serde_json::Value, evil: &str) {
+        match value {
+            serde_json::Value::String(text) => *text = evil.into(),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| poison(item, evil)),
+            serde_json::Value::Object(map) => {
+                let enums = ["status", "weights", "kind"];
+                map.iter_mut()
+                    .filter(|(key, _)| !enums.contains(&key.as_str()))
+                    .for_each(|(_, v)| poison(v, evil));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn an_empty_document_still_makes_a_page() {
+        let mut document = fixture::document();
+        document.cases.clear();
+        document.models.clear();
+        document.fits.clear();
+        assert!(fixture::render(&Html, &document).contains("holds no case"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The result for people, as a table of a given width, under the headline.
+//!
+//! The width is a parameter, never asked of the terminal here, so that the text is a pure function
+//! of document and width. Columns that do not fit are left out, the least asked-for first, and named.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
+
+use super::document::Document;
+use super::table::{self, COLUMNS, Column, Row, status_name};
+use super::{Exporter, headline, notes};
+
+/// Width where stdout is not a terminal, in characters.
+pub const STANDARD_WIDTH: u16 = 120;
+
+/// Blanks and separator that a column adds to its content.
+const PADDING: usize = 3;
+
+/// Table for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// Characters per line.
+    pub width: u16,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { width: STANDARD_WIDTH }
+    }
+}
+
+impl Exporter for Terminal {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let rows = table::rows(document);
+        let shown = columns_that_fit(&rows, self.width.into());
+        self.paragraph(out, "", &headline::title(document))?;
+        self.findings(document, out)?;
+        writeln!(out)?;
+        if !rows.is_empty() {
+            writeln!(out, "{}", self.table(&rows, &shown).trim_fmt())?;
+        }
+        self.omitted(&shown, out)?;
+        self.list(out, "Failed", &notes::failures(document))?;
+        self.list(out, "Left out", &notes::left_out(document))?;
+        self.stamp(document, out)
+    }
+}
+
+impl Terminal {
+    fn findings(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        for headline in headline::headlines(document) {
+            writeln!(out)?;
+            self.paragraph(out, "", &headline.subject)?;
+            headline.sentences.iter().try_for_each(|sentence| self.paragraph(out, "  ", &sentence.text()))?;
+        }
+        let limits = headline::limits(document);
+        if !limits.is_empty() {
+            writeln!(out)?;
+        }
+        limits.iter().try_for_each(|limit| self.paragraph(out, "", limit))
+    }
+
+    fn table(self, rows: &[Row], shown: &[usize]) -> Table {
+        let mut table = Table::new();
+        table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        let align = |column: &Column| if column.numeric { CellAlignment::Right } else { CellAlignment::Left };
+        table.set_header(
+            shown.iter().map(|&at| Cell::new(header(&COLUMNS[at])).set_alignment(align(&COLUMNS[at]))),
+        );
+        for row in rows {
+            table.add_row(
+                shown.iter().map(|&at| Cell::new(&row.cells[at]).set_alignment(align(&COLUMNS[at]))),
+            );
+        }
+        table
+    }
+
+    fn omitted(self, shown: &[usize], out: &mut dyn Write) -> io::Result<()> {
+        let names = (0..COLUMNS.len()).filter(|at| !shown.contains(at)).map(|at| header(&COLUMNS[at]));
+        let names: Vec<String> = names.map(|name| name.replace('\n', " ")).collect();
+        match names.is_empty() {
+            true => Ok(()),
+            false => self.paragraph(
+                out,
+                "",
+                &format!("No room for {}: see --format md or html.", names.join(", ")),
+            ),
+        }
+    }
+
+    fn list(self, out: &mut dyn Write, heading: &str, lines: &[String]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{heading}")?;
+        lines.iter().try_for_each(|line| self.paragraph(out, "  ", line))
+    }
+
+    fn stamp(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\nValidity: {}", status_name(document.validity.status))?;
+        notes::notes(document).iter().try_for_each(|note| self.paragraph(out, "  ", &note.line()))
+    }
+
+    /// Breaks `text` between words; lines after the first are indented by two more.
+    fn paragraph(self, out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
+        let mut line = indent.to_owned();
+        for word in text.split_whitespace() {
+            let begun = line.trim_start().is_empty();
+            if !begun && line.chars().count() + 1 + word.chars().count() > self.width.into() {
+                writeln!(out, "{line}")?;
+                line = format!("{indent}  {word}");
+                continue;
+            }
+            if !begun {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        writeln!(out, "{line}")
+    }
+}
+
+fn header(column: &Column) -> String {
+    if column.unit.is_empty() { column.name.into() } else { format!("{}\n{}", column.name, column.unit) }
+}
+
+/// Indices of the columns to show: all, less those of the highest rank until the rest fits.
+fn columns_that_fit(rows: &[Row], width: usize) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
+    while shown.iter().map(|&at| column_width(rows, at)).sum::<usize>() > width {
+        let Some(last) = shown.iter().copied().max_by_key(|&at| COLUMNS[at].rank) else { break };
+        if COLUMNS[last].rank == 0 {
+            break;
+        }
+        shown.retain(|&at| at != last);
+    }
+    shown
+}
+
+fn column_width(rows: &[Row], at: usize) -> usize {
+    let header = header(&COLUMNS[at]);
+    let cells = rows.iter().map(|row| row.cells[at].as_str()).chain(header.lines());
+    PADDING + cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn no_line_of_the_table_is_wider_than_asked() {
+        for width in [80, 100, 120, 200] {
+            let text = fixture::render(&Terminal { width }, &fixture::document());
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width.into(), "{widest} > {width}\n{text}");
+        }
+    }
+
+    #[test]
+    fn columns_without_room_are_named() {
+        let narrow = fixture::render(&Terminal { width: 80 }, &fixture::document());
+        assert!(narrow.contains("No room for "), "{narrow}");
+        let wide = fixture::render(&Terminal { width: 250 }, &fixture::document());
+        assert!(!wide.contains("No room for "), "{wide}");
+    }
+
+    #[test]
+    fn escape_sequences_of_others_do_not_reach_the_terminal() {
+        let mut document = fixture::document();
+        document.cases[0].model = "evil\u{1b}[2J".into();
+        document.models[0].id = "evil\u{1b}[2J".into();
+        document.validity.reasons[0].text = "evil\u{1b}[2J".into();
+        assert!(!fixture::render(&Terminal::default(), &document).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,107 @@
+//! `ctxbench report` through the real program, and the schema of what it reads.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use common::{assert_golden, ctxbench, golden, text};
+use ctxbench::report::Exporter;
+use ctxbench::report::json::Json;
+use ctxbench::report::terminal::Terminal;
+
+/// Path of the fixture; with `UPDATE_GOLDEN=1` it is written before any test reads it.
+fn fixture() -> String {
+    static CHECKED: Once = Once::new();
+    CHECKED.call_once(|| assert_golden("two_models.json", &written(&Json)));
+    golden("two_models.json").to_str().expect("the path is UTF-8").to_owned()
+}
+
+fn rendered(format: &str) -> String {
+    let output = ctxbench(&["report", &fixture(), "--format", format]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn written(exporter: &dyn Exporter) -> String {
+    let mut out = Vec::new();
+    exporter.write(&common::synthetic::document(), &mut out).expect("memory takes every byte");
+    text(&out)
+}
+
+#[test]
+fn the_fixture_is_what_its_builder_makes() {
+    assert_eq!(std::fs::read_to_string(fixture()).unwrap(), written(&Json));
+}
+
+#[test]
+fn json_comes_back_byte_for_byte() {
+    assert_eq!(rendered("json"), std::fs::read_to_string(fixture()).unwrap());
+}
+
+#[test]
+fn markdown_shows_missing_rates_as_not_available() {
+    let markdown = rendered("md");
+    assert!(markdown.contains("| synthetic-7b | q8_0 | rag | 2,048 | 0 | n/a | n/a | n/a |"), "{markdown}");
+    assert_golden("two_models.md", &markdown);
+}
+
+#[test]
+fn csv_has_one_row_a_sample() {
+    assert_golden("two_models.csv", &rendered("csv"));
+}
+
+#[test]
+fn the_page_is_one_file_with_its_charts() {
+    let page = rendered("html");
+    assert!(
+        page.matches("<svg viewBox=\"0 0").count() >= 4,
+        "{} charts",
+        page.matches("<svg viewBox").count()
+    );
+    assert_golden("two_models.html", &page);
+}
+
+#[test]
+fn the_table_on_a_pipe_has_the_standard_width() {
+    let table = rendered("terminal");
+    assert_eq!(table, written(&Terminal::default()));
+    assert_golden("two_models.txt", &table);
+}
+
+#[test]
+fn a_folder_stands_for_the_report_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture(), folder.path().join("report.json")).unwrap();
+    let output = ctxbench(&["report", folder.path().to_str().unwrap(), "--format", "md"]);
+    assert_eq!(text(&output.stdout), rendered("md"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for format in ["terminal", "json", "md", "html", "csv"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ctxbench"))
+            .args(["report", &fixture(), "--format", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{format}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_ends_in_a_sentence_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.json");
+    std::fs::write(&file, "{\"schema_version\": 1}").unwrap();
+    for path in [folder.path().join("absent.json"), folder.path().to_owned(), file] {
+        let output = ctxbench(&["report", path.to_str().unwrap()]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(path.to_str().unwrap()), "{stderr}");
+        assert!(!stderr.contains("panicked") && output.stdout.is_empty(), "{stderr}");
+    }
+}
