@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum CatalogError {
     /// The file cannot be read, or is not text.
-    #[error("could not read catalog file '{path}': {source}; --catalog takes a TOML file of [[model]] entries")]
+    #[error(
+        "could not read catalog file '{path}': {source}; --catalog takes a TOML file of [[model]] entries"
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,

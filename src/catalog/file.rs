@@ -113,7 +113,8 @@ fn wrong_file(entry: &Entry) -> Option<Wrong> {
         }
         _ => None,
     });
-    let unsafe_path = |name: &str| name.is_empty() || name.starts_with('/') || name.split('/').any(|p| p == "..");
+    let unsafe_path =
+        |name: &str| name.is_empty() || name.starts_with('/') || name.split('/').any(|p| p == "..");
     let names = entry.files.iter().map(|file| ("files.name", &file.name));
     let gguf_names = entry.gguf.iter().map(|GgufEntry { file, .. }| ("gguf.file", file));
     bad_hash.or_else(|| {

@@ -78,7 +78,13 @@ fn layer_matrices(shape: &ModelShape) -> Vec<Matrices> {
         rows: rows as u64,
         row_length,
     };
-    vec![all(1, q, hidden), all(2, kv, hidden), all(1, hidden, q), all(2, middle, hidden), all(1, hidden, middle)]
+    vec![
+        all(1, q, hidden),
+        all(2, kv, hidden),
+        all(1, hidden, q),
+        all(2, middle, hidden),
+        all(1, hidden, middle),
+    ]
 }
 
 /// The embedding table, and the output head where it is another matrix.

@@ -6,6 +6,7 @@
 pub mod entry;
 pub mod error;
 pub mod file;
+pub mod fit;
 pub mod memory;
 pub mod reference;
 

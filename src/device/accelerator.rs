@@ -40,11 +40,15 @@ pub fn nvidia_driver(files: &KernelFiles) -> Option<String> {
 
 fn nvidia(files: &KernelFiles) -> Vec<Accelerator> {
     let gpus = "/proc/driver/nvidia/gpus";
-    let by_driver = files.names(gpus).into_iter().filter_map(|id| files.value(&format!("{gpus}/{id}/information"), "Model"));
+    let by_driver = files
+        .names(gpus)
+        .into_iter()
+        .filter_map(|id| files.value(&format!("{gpus}/{id}/information"), "Model"));
     let mut names: Vec<String> = by_driver.collect();
     if names.is_empty() {
         let is_gpu = |name: &String| {
-            name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
+            name.strip_prefix("nvidia")
+                .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
         };
         let nodes = files.names("/dev").into_iter().filter(is_gpu);
         names = nodes.map(|node| format!("NVIDIA GPU (/dev/{node})")).collect();
@@ -60,8 +64,14 @@ mod tests {
     #[test]
     fn the_driver_names_its_gpus() {
         let (_keep, files) = tree(&[
-            ("/proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n"),
-            ("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n"),
+            (
+                "/proc/driver/nvidia/gpus/0000:01:00.0/information",
+                "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n",
+            ),
+            (
+                "/proc/driver/nvidia/version",
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n",
+            ),
             ("/dev/nvidia0", ""),
         ]);
         assert_eq!(found(&files)[0].name, "NVIDIA H100 80GB HBM3");

@@ -23,8 +23,14 @@ impl CpuTimes {
     pub fn read(files: &KernelFiles) -> Option<Self> {
         let stat = files.text("/proc/stat")?;
         // user nice system idle iowait irq softirq steal; guest times are in user already
-        let ticks: Vec<u64> =
-            stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8).map_while(|n| n.parse().ok()).collect();
+        let ticks: Vec<u64> = stat
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_whitespace()
+            .take(8)
+            .map_while(|n| n.parse().ok())
+            .collect();
         let [_, _, _, idle, iowait, ..] = ticks[..] else { return None };
         let all: u64 = ticks.iter().sum();
         Some(Self { all, busy: all - idle - iowait, own: own_ticks(&files.text("/proc/self/stat")?)? })

@@ -77,8 +77,10 @@ pub(crate) mod tests {
 
     #[test]
     fn fields_values_and_names_are_found() {
-        let (_keep, files) =
-            tree(&[("/proc/meminfo", "MemTotal:  10 kB\nMemFree: x kB\n"), ("/proc/cpuinfo", "a b\t: C D\n")]);
+        let (_keep, files) = tree(&[
+            ("/proc/meminfo", "MemTotal:  10 kB\nMemFree: x kB\n"),
+            ("/proc/cpuinfo", "a b\t: C D\n"),
+        ]);
         assert_eq!(files.field("/proc/meminfo", "MemTotal:"), Some(10));
         assert_eq!(files.field("/proc/meminfo", "MemFree:"), None);
         assert_eq!(files.value("/proc/cpuinfo", "a b"), Some("C D".into()));

@@ -144,7 +144,9 @@ fn memory_groups(files: &KernelFiles) -> Vec<Group> {
             _ => continue,
         };
         for mount in version.mounts {
-            groups.extend(ancestors(path).filter_map(|level| group(files, version, &format!("{mount}{level}"))));
+            groups.extend(
+                ancestors(path).filter_map(|level| group(files, version, &format!("{mount}{level}"))),
+            );
         }
     }
     groups

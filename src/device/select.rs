@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn names_are_read_in_any_case() {
-        let read = ["cpu", "CUDA", "cuda:3", "metal"].map(|text| text.parse::<DeviceChoice>().unwrap().to_string());
+        let read =
+            ["cpu", "CUDA", "cuda:3", "metal"].map(|text| text.parse::<DeviceChoice>().unwrap().to_string());
         assert_eq!(read, ["cpu", "cuda:0", "cuda:3", "metal"]);
         for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0"] {
             let error = wrong.parse::<DeviceChoice>().unwrap_err().to_string();

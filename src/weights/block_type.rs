@@ -28,8 +28,9 @@ mod tests {
 
     #[test]
     fn rows_that_fit_get_what_was_asked_for() {
-        let got = [Quantization::Q8_0, Quantization::Q6K, Quantization::Q5K, Quantization::Q4K, Quantization::Q4_0]
-            .map(|quantization| block_type(quantization, 1024));
+        let got =
+            [Quantization::Q8_0, Quantization::Q6K, Quantization::Q5K, Quantization::Q4K, Quantization::Q4_0]
+                .map(|quantization| block_type(quantization, 1024));
         let wanted = [GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::Q5K, GgmlDType::Q4K, GgmlDType::Q4_0];
         assert_eq!(got, wanted.map(Some));
     }
