@@ -1,10 +1,32 @@
-//! `ctxbench doctor`.
+//! `ctxbench doctor`: what this box is and can do, and what to do about what is missing.
 
+mod advice;
+mod checkup;
+mod hub_status;
+mod text;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::cli::DoctorArgs;
+use crate::catalog::Catalog;
+use crate::cli::{DoctorArgs, TextFormat};
+use crate::clock::SystemClock;
+use crate::device::memory::Memory;
+use crate::device::roofline::Roofline;
+use crate::device::threads;
 
 /// Runs the command.
-pub fn run(_args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("'doctor' is not written yet")
+pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    let threads = threads::settle(None)?;
+    let catalog = Catalog::load(None)?;
+    let hub = hub_status::hub_status(args.offline);
+    let before = checkup::Box::now(threads);
+    let roofline = Roofline::probe(&SystemClock::default(), Memory::now().available_bytes)?;
+    let checkup = checkup::Checkup::new(before, &roofline, hub, catalog.default_entry());
+    let mut out = io::stdout().lock();
+    match args.format {
+        TextFormat::Terminal => text::write(&mut out, &checkup)?,
+        TextFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&checkup)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,255 @@
+//! Memory that a model needs at a context length, and the longest context that fits: counting only.
+//!
+//! Comes in: a shape, a weight type, a length. Not here: what this box has (`device::memory`).
+//! The bytes of weights and cache are exact; the allowance for everything else is stated at
+//! [`Need`], and errs on the large side.
+
+use candle_core::quantized::GgmlDType;
+
+use crate::cli::Quantization;
+use crate::model::shape::ModelShape;
+use crate::weights::block_type::block_type;
+
+/// Tokens that prefill runs at once: activations never span more.
+pub const PREFILL_CHUNK_TOKENS: u64 = 512;
+
+/// The program itself, thread stacks, tokenizer and prompts.
+const PROGRAM_BYTES: u64 = 128 << 20;
+
+/// Bytes of an f32: norms, biases, activations, recurrent state.
+const F32: u64 = 4;
+
+/// How a model is held in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Type of the matrices.
+    pub quantization: Quantization,
+    /// Bytes of a weight that is not quantized: 2 for bf16 and f16, 4 for f32.
+    pub dtype_bytes: u64,
+    /// Bytes of a key or value in the cache.
+    pub kv_bytes_per_value: u64,
+}
+
+impl Layout {
+    /// Unquantized weights and cache in 16 bits, as the hub's files have them.
+    pub fn half(quantization: Quantization) -> Self {
+        Self { quantization, dtype_bytes: 2, kv_bytes_per_value: 2 }
+    }
+}
+
+/// What one loaded model takes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// All weights.
+    pub weights: u64,
+    /// candle's second, packed copy of quantized matrices. It is made at the first matmul on x86-64
+    /// with AVX2 and kept; counted on every machine.
+    pub packed_copies: u64,
+    /// Keys and values of the context, and the state that does not grow with it.
+    pub cache: u64,
+    /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one group of
+    /// heads against the whole context, one row of logits; and the program itself.
+    pub activations: u64,
+    /// The largest matrix in f32, held while it is converted or quantized; gone before the first request.
+    pub loading: u64,
+}
+
+impl Need {
+    /// The most that is in use at one time: while loading, or while running.
+    pub fn peak(&self) -> u64 {
+        self.weights + self.loading.max(self.packed_copies + self.cache + self.activations)
+    }
+}
+
+/// A matrix of the model: how many there are, how many rows each has, and how long a row is.
+struct Matrices {
+    count: u64,
+    rows: u64,
+    row_length: usize,
+}
+
+/// The matrices of the layers.
+fn layer_matrices(shape: &ModelShape) -> Vec<Matrices> {
+    let layers = shape.layers as u64;
+    let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
+    let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let all = |per_layer: u64, rows: usize, row_length: usize| Matrices {
+        count: layers * per_layer,
+        rows: rows as u64,
+        row_length,
+    };
+    vec![
+        all(1, q, hidden),
+        all(2, kv, hidden),
+        all(1, hidden, q),
+        all(2, middle, hidden),
+        all(1, hidden, middle),
+    ]
+}
+
+/// The embedding table, and the output head where it is another matrix.
+fn vocabulary_matrices(shape: &ModelShape) -> Matrices {
+    let count = if shape.tie_embeddings { 1 } else { 2 };
+    Matrices { count, rows: shape.vocab_size as u64, row_length: shape.hidden_size }
+}
+
+fn matrix_bytes(matrices: &Matrices, quantization: Quantization, dtype_bytes: u64) -> u64 {
+    let row = match block_type(quantization, matrices.row_length) {
+        Some(kind) => (matrices.row_length / kind.block_size() * kind.type_size()) as u64,
+        None => matrices.row_length as u64 * dtype_bytes,
+    };
+    matrices.count * matrices.rows * row
+}
+
+/// Bytes of all weights: matrices in their block type where the row length allows one and in
+/// `dtype_bytes` where not, norms and biases in f32. A tied head counts once.
+pub fn weight_bytes(shape: &ModelShape, quantization: Quantization, dtype_bytes: u64) -> u64 {
+    let vectors = shape.parameters()
+        - shape.matrix_parameters_per_token()
+        - vocabulary_matrices(shape).count * shape.head_parameters();
+    let matrices = layer_matrices(shape).into_iter().chain([vocabulary_matrices(shape)]);
+    vectors * F32 + matrices.map(|m| matrix_bytes(&m, quantization, dtype_bytes)).sum::<u64>()
+}
+
+/// Bytes that one decode step has to read with `depth` tokens in the cache: every weight but the
+/// embedding table's other rows, the keys and values, and the state (read and written).
+pub fn decode_read_bytes(shape: &ModelShape, layout: Layout, depth: u64) -> u64 {
+    let head = Matrices { count: 1, ..vocabulary_matrices(shape) };
+    let unread = vocabulary_matrices(shape).count - 1;
+    let embedding = unread * matrix_bytes(&head, layout.quantization, layout.dtype_bytes);
+    weight_bytes(shape, layout.quantization, layout.dtype_bytes) - embedding
+        + depth * shape.kv_bytes_per_token(layout.kv_bytes_per_value)
+        + 2 * shape.constant_state_bytes()
+}
+
+/// Bytes of candle-core 0.11.1's packed copy: tiles of 16 rows × 256 weights (`quantized/repack_x86.rs`).
+fn packed_bytes(matrices: &Matrices, quantization: Quantization) -> u64 {
+    let per_tile = match block_type(quantization, matrices.row_length) {
+        Some(GgmlDType::Q4K) => 3072,
+        Some(GgmlDType::Q6K) => 5120,
+        Some(GgmlDType::Q8_0) => 4352,
+        _ => return 0,
+    };
+    if !matrices.row_length.is_multiple_of(256) || !matrices.rows.is_multiple_of(16) {
+        return 0;
+    }
+    matrices.count * matrices.rows / 16 * (matrices.row_length as u64 / 256) * per_tile
+}
+
+/// Bytes of scores that one more token of context adds to a prefill chunk.
+fn score_bytes_per_token(shape: &ModelShape) -> u64 {
+    PREFILL_CHUNK_TOKENS * (shape.heads / shape.kv_heads) as u64 * F32
+}
+
+fn activation_bytes(shape: &ModelShape, context: u64) -> u64 {
+    let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let per_token = (3 * shape.hidden_size + 2 * (q + kv) + 3 * shape.intermediate_size) as u64 * F32;
+    let logits = shape.vocab_size as u64 * F32;
+    PREFILL_CHUNK_TOKENS * per_token + context * score_bytes_per_token(shape) + logits + PROGRAM_BYTES
+}
+
+/// What `shape` takes with a cache of `context` tokens.
+pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
+    let mut matrices = layer_matrices(shape);
+    matrices.push(Matrices { count: 1, ..vocabulary_matrices(shape) });
+    Need {
+        weights: weight_bytes(shape, layout.quantization, layout.dtype_bytes),
+        packed_copies: matrices.iter().map(|m| packed_bytes(m, layout.quantization)).sum(),
+        cache: context * shape.kv_bytes_per_token(layout.kv_bytes_per_value) + shape.constant_state_bytes(),
+        activations: activation_bytes(shape, context),
+        loading: matrices.iter().map(|m| m.rows * m.row_length as u64 * F32).max().unwrap_or(0),
+    }
+}
+
+/// The longest context that fits `memory_bytes`, at most the model's own limit; `None` if not one token does.
+pub fn largest_context(shape: &ModelShape, layout: Layout, memory_bytes: u64) -> Option<u64> {
+    let empty = needed_bytes(shape, layout, 0);
+    let running = empty.weights + empty.packed_copies + empty.cache + empty.activations;
+    if empty.peak() > memory_bytes {
+        return None;
+    }
+    let per_token = shape.kv_bytes_per_token(layout.kv_bytes_per_value) + score_bytes_per_token(shape);
+    let fits = memory_bytes.saturating_sub(running) / per_token;
+    Some(fits.min(shape.max_positions as u64)).filter(|tokens| *tokens > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shape::qwen3_0_6b;
+
+    fn qwen2_5_0_5b() -> ModelShape {
+        ModelShape {
+            architecture: crate::model::shape::Architecture::Qwen2,
+            hidden_size: 896,
+            layers: 24,
+            heads: 14,
+            kv_heads: 2,
+            head_dim: 64,
+            intermediate_size: 4864,
+            ..qwen3_0_6b()
+        }
+    }
+
+    #[test]
+    fn quantized_bytes_are_those_of_real_files() {
+        // Tensor data of Qwen3-0.6B files by llama.cpp's quantizer, 10⁶ bytes: Q8_0 633, Q6_K 489.
+        let shape = qwen3_0_6b();
+        let megabytes = |q| weight_bytes(&shape, q, 2) / 1_000_000;
+        assert_eq!((megabytes(Quantization::Q8_0), megabytes(Quantization::Q6K)), (633, 489));
+        assert_eq!(megabytes(Quantization::Q4K), 335);
+        // 65,536 norm weights are in f32, two bytes more each than in the file.
+        assert_eq!(weight_bytes(&shape, Quantization::Native, 2), 2 * 596_049_920 + 2 * 65_536);
+    }
+
+    #[test]
+    fn rows_that_k_quants_do_not_fit_cost_what_their_fallback_costs() {
+        let shape = qwen2_5_0_5b();
+        assert_eq!(shape.parameters(), 494_032_768);
+        // Only ffn_down has rows of 4,864 = 19 × 256; all others have 896 and fall back to 5.5 bits.
+        let down = 24 * 896 * 4864_u64;
+        let vectors = shape.parameters() - shape.matrix_parameters_per_token() - shape.head_parameters();
+        let others = shape.parameters() - vectors - down;
+        let wanted = down * 144 / 256 + others * 22 / 32 + vectors * 4;
+        assert_eq!(weight_bytes(&shape, Quantization::Q4K, 2), wanted);
+    }
+
+    #[test]
+    fn the_largest_context_fits_and_one_more_token_does_not() {
+        let shape = qwen3_0_6b();
+        for quantization in [Quantization::Native, Quantization::Q8_0, Quantization::Q4K] {
+            let layout = Layout::half(quantization);
+            let memory = 4 << 30;
+            let context = largest_context(&shape, layout, memory).unwrap();
+            assert!(context < shape.max_positions as u64, "{context}");
+            assert!(needed_bytes(&shape, layout, context).peak() <= memory);
+            assert!(needed_bytes(&shape, layout, context + 1).peak() > memory);
+        }
+    }
+
+    #[test]
+    fn the_models_own_limit_and_too_little_memory_are_kept() {
+        let (shape, layout) = (qwen3_0_6b(), Layout::half(Quantization::Q8_0));
+        assert_eq!(largest_context(&shape, layout, 1 << 40), Some(40_960));
+        assert_eq!(largest_context(&shape, layout, 1 << 29), None);
+        assert_eq!(largest_context(&shape, layout, 0), None);
+    }
+
+    #[test]
+    fn loading_counts_where_it_is_the_peak() {
+        let need = needed_bytes(&qwen3_0_6b(), Layout::half(Quantization::Q4_0), 1);
+        assert_eq!(need.packed_copies, 0);
+        assert_eq!(need.loading, 151_936 * 1024 * 4);
+        assert_eq!(need.peak(), need.weights + need.loading);
+    }
+
+    #[test]
+    fn decode_reads_a_tied_table_once_and_an_untied_embedding_never() {
+        let (tied, layout) = (qwen3_0_6b(), Layout::half(Quantization::Q8_0));
+        let untied = ModelShape { tie_embeddings: false, ..tied.clone() };
+        assert_eq!(decode_read_bytes(&tied, layout, 0), weight_bytes(&tied, Quantization::Q8_0, 2));
+        assert_eq!(decode_read_bytes(&untied, layout, 0), decode_read_bytes(&tied, layout, 0));
+        let cache = decode_read_bytes(&tied, layout, 1000) - decode_read_bytes(&tied, layout, 0);
+        assert_eq!(cache, 114_688_000);
+    }
+}

@@ -1,0 +1,190 @@
+//! Everything `ctxbench doctor` found: what `--format json` prints, and what the text is made from.
+
+use serde::Serialize;
+
+use super::advice::{self, Remedy};
+use super::hub_status::HubStatus;
+use crate::catalog::entry::Entry;
+use crate::catalog::memory::{Layout, decode_read_bytes, needed_bytes};
+use crate::cli::Quantization;
+use crate::device::accelerator;
+use crate::device::interference::frequency_mhz;
+use crate::device::kernel_files::KernelFiles;
+use crate::device::memory::Memory;
+use crate::device::roofline::Roofline;
+use crate::environment::{Environment, Tool};
+
+/// Prompt whose prefill floor is told, in tokens.
+const PROMPT_TOKENS: u32 = 2048;
+
+/// The box before anything was measured on it: measuring raises the load.
+pub(super) struct Box {
+    environment: Environment,
+    memory: Memory,
+    clock_mhz: Option<f64>,
+}
+
+impl Box {
+    /// Reads everything.
+    pub fn now(threads: u32) -> Self {
+        Self {
+            environment: Environment::detect(threads),
+            memory: Memory::now(),
+            clock_mhz: frequency_mhz(&KernelFiles::default()),
+        }
+    }
+}
+
+/// An accelerator, and whether this build can use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct AcceleratorStatus {
+    pub name: String,
+    pub compiled_in: bool,
+    pub feature: Option<&'static str>,
+}
+
+/// What the measured rates mean for one model: no run can be faster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Implied {
+    pub model: String,
+    pub quantization: &'static str,
+    /// Bytes that a decode step with an empty cache reads.
+    pub decode_read_bytes: u64,
+    /// That over the measured bandwidth.
+    pub tpot_floor_ms: Option<f64>,
+    /// 1000 / `tpot_floor_ms`.
+    pub decode_tokens_per_s_ceiling: Option<f64>,
+    pub prompt_tokens: u32,
+    /// FLOPs of that prompt's prefill over the measured q8_0 matmul rate. A faster kernel than
+    /// candle's can go below.
+    pub prefill_floor_ms: Option<f64>,
+    /// Peak memory with a cache of `prompt_tokens`.
+    pub needed_bytes: u64,
+}
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Checkup {
+    pub tool: Tool,
+    pub environment: Environment,
+    pub available_bytes: Option<u64>,
+    pub swap_total_bytes: Option<u64>,
+    pub clock_mhz: Option<f64>,
+    pub accelerators: Vec<AcceleratorStatus>,
+    pub hub: HubStatus,
+    pub implied: Option<Implied>,
+    pub remedies: Vec<Remedy>,
+}
+
+impl Checkup {
+    /// Puts the parts together; `model` is what the rates are applied to.
+    pub fn new(found: Box, roofline: &Roofline, hub: HubStatus, model: Option<&Entry>) -> Self {
+        let mut environment = found.environment;
+        roofline.fill(&mut environment);
+        let mut checkup = Self {
+            tool: Tool::this_build(),
+            implied: model.map(|entry| Implied::new(entry, &environment)),
+            environment,
+            available_bytes: found.memory.available_bytes,
+            swap_total_bytes: found.memory.swap_total_bytes,
+            clock_mhz: found.clock_mhz,
+            accelerators: accelerators(),
+            hub,
+            remedies: Vec::new(),
+        };
+        checkup.remedies = advice::remedies(&checkup);
+        checkup
+    }
+}
+
+impl Implied {
+    fn new(entry: &Entry, environment: &Environment) -> Self {
+        let layout = Layout::half(Quantization::Q8_0);
+        let read = decode_read_bytes(&entry.shape, layout, 0);
+        let tpot = environment.memory_bandwidth_bytes_per_s.map(|rate| 1000.0 * read as f64 / rate);
+        let flops = entry.shape.prefill_flops(PROMPT_TOKENS.into());
+        Self {
+            model: entry.id.clone(),
+            quantization: "q8_0",
+            decode_read_bytes: read,
+            tpot_floor_ms: tpot,
+            decode_tokens_per_s_ceiling: tpot.map(|ms| 1000.0 / ms),
+            prompt_tokens: PROMPT_TOKENS,
+            prefill_floor_ms: environment.matmul_flops_per_s.get("q8_0").map(|rate| 1000.0 * flops / rate),
+            needed_bytes: needed_bytes(&entry.shape, layout, PROMPT_TOKENS.into()).peak(),
+        }
+    }
+}
+
+fn accelerators() -> Vec<AcceleratorStatus> {
+    let found = accelerator::found(&KernelFiles::default()).into_iter();
+    let status = |a: accelerator::Accelerator| AcceleratorStatus {
+        compiled_in: a.is_compiled_in(),
+        name: a.name,
+        feature: a.feature,
+    };
+    found.map(status).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::device::roofline::Measured;
+
+    /// A box on which nothing is missing, with 100 GB/s and 1 TFLOP/s.
+    pub(in crate::commands::doctor) fn healthy() -> Checkup {
+        let rate = |per_s| Measured { per_s, passes: 3, what: "test".into() };
+        let roofline =
+            Roofline { bandwidth: Some(rate(1e11)), matmul: [("q8_0".to_owned(), rate(1e12))].into() };
+        let environment = Environment {
+            cpu: Some("A CPU".into()),
+            cpu_features: ["avx2", "fma", "avx512_vnni", "neon", "dotprod"].map(str::to_owned).to_vec(),
+            physical_cores: Some(2),
+            load_average: Some(0.1),
+            ..Environment::default()
+        };
+        let memory = Memory {
+            total_bytes: Some(32 << 30),
+            available_bytes: Some(30 << 30),
+            swap_total_bytes: Some(0),
+        };
+        let hub = HubStatus {
+            endpoint: "https://hub.example".into(),
+            offline: false,
+            reachable: Some(true),
+            reason: None,
+            cache: Some("/cache".into()),
+            cache_exists: true,
+            cache_free_bytes: Some(1 << 40),
+        };
+        let catalog = Catalog::load(None).expect("the shipped catalog");
+        let found = Box { environment, memory, clock_mhz: None };
+        let mut checkup = Checkup::new(found, &roofline, hub, catalog.default_entry());
+        checkup.tool.profile = "release".into();
+        checkup.tool.git_commit = Some("a".repeat(40));
+        checkup.accelerators.clear();
+        checkup.remedies = advice::remedies(&checkup);
+        checkup
+    }
+
+    #[test]
+    fn floors_follow_from_the_measured_rates() {
+        let implied = healthy().implied.unwrap();
+        // 595,984,384 weights of 34 bytes per 32, and 65,536 of 4 bytes.
+        assert_eq!(implied.decode_read_bytes, 633_233_408 + 262_144);
+        let floor = implied.tpot_floor_ms.unwrap();
+        assert!((floor - 6.334_955_52).abs() < 1e-9, "{floor}");
+        // 2 × 440,401,920 × 2048 + 2 × 28 × 2048 × 2048² + 2 × 1024 × 151,936 FLOPs
+        let prefill = implied.prefill_floor_ms.unwrap();
+        assert!((prefill - 2_285.233_766_4).abs() < 1e-6, "{prefill}");
+    }
+
+    #[test]
+    fn without_rates_nothing_is_implied_but_the_bytes() {
+        let catalog = Catalog::load(None).unwrap();
+        let implied = Implied::new(catalog.default_entry().unwrap(), &Environment::default());
+        assert_eq!((implied.tpot_floor_ms, implied.prefill_floor_ms), (None, None));
+        assert_eq!(implied.decode_tokens_per_s_ceiling, None);
+    }
+}
