@@ -42,6 +42,7 @@ fn case(tokens: u32, factor: f64) -> Case {
         output_tokens: 4,
         depth_tokens: None,
         peak_memory_bytes: None,
+        weights_bytes: None,
         samples: samples.collect(),
         warmups: 2,
         summary: Summary::default(),

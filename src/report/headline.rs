@@ -2,10 +2,11 @@
 //!
 //! Cases and fits come in, sentences go out. A number that is missing is `n/a` with its reason.
 
-use super::document::{Document, Law, LawKind, RatioAt, WeightsOrigin};
+use super::document::{Document, RatioAt, WeightsOrigin};
 use super::groups::{Group, groups};
 use super::{NOT_AVAILABLE, one_line};
 use crate::stats::estimate::Interval;
+use crate::stats::fit::{Law, LawKind};
 use crate::units::{milliseconds, significant, thousands};
 
 /// The findings for one model in one weight type on one device.

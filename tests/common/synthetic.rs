@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use ctxbench::environment::{Environment, Tool};
 use ctxbench::report::definitions::definitions;
 use ctxbench::report::document::{
-    Case, Document, FileRecord, Fit, Law, LawKind, LeftOut, ModelRecord, RatioAt, SCHEMA_VERSION, Summary,
-    WeightsOrigin,
+    Case, Document, FileRecord, Fit, LeftOut, ModelRecord, RatioAt, SCHEMA_VERSION, Summary, WeightsOrigin,
 };
 use ctxbench::sample::Sample;
 use ctxbench::stats::estimate::{Estimate, Interval};
+use ctxbench::stats::fit::{Law, LawKind};
 use ctxbench::verdict::validity::{Reason, Status, Validity};
 
 const HUB_MODEL: &str = "synthetic-0.6b";

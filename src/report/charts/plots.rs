@@ -2,10 +2,11 @@
 
 use super::axis::Scale;
 use super::{Axis, Chart, Median, Point, Series};
-use crate::report::document::{Case, Document, Law};
+use crate::report::document::{Case, Document};
 use crate::report::groups::{Group, groups};
 use crate::sample::Sample;
 use crate::stats::estimate::Estimate;
+use crate::stats::fit::Law;
 
 /// Pieces of a curved law: enough to look smooth, few enough that rounding to the grid does not show.
 const CURVE_PIECES: u32 = 16;
