@@ -196,7 +196,7 @@ fn lead(row: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    fn rows(values: &[[f32; 3]]) -> Tensor {
+    fn rows<const N: usize>(values: &[[f32; 3]; N]) -> Tensor {
         Tensor::new(values, &Device::Cpu).unwrap()
     }
 
