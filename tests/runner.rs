@@ -10,8 +10,8 @@ use ctxbench::clock::{Clock, ManualClock};
 use ctxbench::engine::Engine;
 use ctxbench::runner::arm::{Arms, LoadedArm, Prompt, Prompts, Witness};
 use ctxbench::runner::campaign::{Campaign, Event, Observer, Outcome};
-use ctxbench::runner::case::{CaseSpec, Kind, Observed, Wish};
 use ctxbench::runner::schedule::Budget;
+use ctxbench::sample::case::{CaseSpec, Kind, Observed, Wish};
 
 /// What the scripted parts take.
 const TOKENIZE: Duration = Duration::from_millis(3);
@@ -72,7 +72,7 @@ struct ScriptedPrompts {
 }
 
 impl Prompts for ScriptedPrompts {
-    fn prompt(&mut self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt> {
+    fn prompt(&self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt> {
         // Making a prompt takes long, and must not be counted.
         self.clock.advance(Duration::from_secs(1));
         Ok(Prompt { text: format!("{index} {}", case.tokens), ..Prompt::default() })
@@ -86,6 +86,7 @@ impl Prompts for ScriptedPrompts {
 
 struct ScriptedArms {
     clock: Rc<ManualClock>,
+    prompts: ScriptedPrompts,
     count: usize,
     loads: Rc<Cell<usize>>,
     fails_above: usize,
@@ -101,13 +102,15 @@ impl Arms for ScriptedArms {
     fn prefill_flops(&self, _index: usize, tokens: u64) -> f64 {
         tokens as f64
     }
+    fn prompts(&self, _index: usize) -> &dyn Prompts {
+        &self.prompts
+    }
     fn load(&mut self, _index: usize, capacity: usize) -> anyhow::Result<LoadedArm> {
         self.loads.set(self.loads.get() + 1);
         self.clock.advance(LOAD);
         let clock = self.clock.clone();
-        let engine =
-            ScriptedEngine { clock: clock.clone(), depth: 0, capacity, fails_above: self.fails_above };
-        Ok(LoadedArm { engine: Box::new(engine), prompts: Box::new(ScriptedPrompts { clock }) })
+        let engine = ScriptedEngine { clock, depth: 0, capacity, fails_above: self.fails_above };
+        Ok(LoadedArm { engine: Box::new(engine), decode_weight_bytes: None })
     }
 }
 
@@ -165,6 +168,7 @@ fn run(setup: Setup, specs: &[CaseSpec]) -> Seen {
     let loads = Rc::new(Cell::new(0));
     let mut arms = ScriptedArms {
         clock: clock.clone(),
+        prompts: ScriptedPrompts { clock: clock.clone() },
         count: setup.arms,
         loads: loads.clone(),
         fails_above: setup.fails_above,
@@ -180,7 +184,7 @@ fn run(setup: Setup, specs: &[CaseSpec]) -> Seen {
         observer: &mut log,
         stop: &stop,
     };
-    let outcome = campaign.run(Outcome::new(setup.arms, specs));
+    let outcome = campaign.run(Outcome::new(vec![specs.to_vec(); setup.arms]));
     Seen { outcome, taken: log.taken, loads: loads.get(), elapsed: clock.now() }
 }
 
@@ -205,7 +209,7 @@ fn a_scripted_engine_yields_exact_times() {
         assert_eq!(sample.prefill_tokens_per_s(), Some(2000.0));
     }
     assert_eq!(case.settled, Some(true));
-    assert_eq!(seen.outcome.arms[0].attention_path, Some("scripted"));
+    assert_eq!(seen.outcome.arms[0].attention_path.as_deref(), Some("scripted"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::sample::Sample;
 use crate::stats::estimate::{Estimate, Interval};
 use crate::stats::fit::Law;
 use crate::verdict::validity::Validity;
+pub use crate::weights::origin::{FileRecord, WeightsOrigin};
 
 /// Raised when a key changes its meaning or disappears.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -71,29 +72,6 @@ pub struct ModelRecord {
     pub tokenizer: String,
     /// Licence as the catalog has it.
     pub license: Option<String>,
-}
-
-/// One file that was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRecord {
-    /// Name inside the repository or folder.
-    pub name: String,
-    /// Size.
-    pub bytes: u64,
-    /// SHA-256 in hex, where it was computed.
-    pub sha256: Option<String>,
-}
-
-/// Where weights came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightsOrigin {
-    /// Downloaded, or found in the hub's cache.
-    Hub,
-    /// A folder or file of the user's.
-    Local,
-    /// Seeded random numbers in the exact shape.
-    Random,
 }
 
 /// One cell of the plan, with everything measured in it.

@@ -7,12 +7,14 @@ use std::io::{self, Write};
 
 use document::Document;
 
+pub mod assemble;
 pub mod charts;
 pub mod comparison;
 pub mod comparison_table;
 pub mod csv;
 pub mod definitions;
 pub mod document;
+pub mod fits;
 pub mod groups;
 pub mod headline;
 pub mod html;
@@ -20,6 +22,7 @@ pub mod json;
 pub mod markdown;
 pub mod notes;
 pub mod read;
+pub mod summarise;
 pub mod table;
 pub mod terminal;
 pub mod write;

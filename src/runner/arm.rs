@@ -1,7 +1,7 @@
 //! An arm: one model in one weight type on one device, loaded when its turn comes.
 
-use super::case::{CaseSpec, Observed};
 use crate::engine::Engine;
+use crate::sample::case::{CaseSpec, Observed};
 
 /// Everything that is compared: loads one arm at a time, so that memory is each arm's own.
 pub trait Arms {
@@ -14,6 +14,9 @@ pub trait Arms {
     /// FLOPs that a prefill of `tokens` must do on arm `index`: what predictions scale by.
     fn prefill_flops(&self, index: usize, tokens: u64) -> f64;
 
+    /// What arm `index` is asked.
+    fn prompts(&self, index: usize) -> &dyn Prompts;
+
     /// Loads arm `index` with room for `capacity` tokens.
     fn load(&mut self, index: usize, capacity: usize) -> anyhow::Result<LoadedArm>;
 }
@@ -22,14 +25,14 @@ pub trait Arms {
 pub struct LoadedArm {
     /// The model.
     pub engine: Box<dyn Engine>,
-    /// What it is asked.
-    pub prompts: Box<dyn Prompts>,
+    /// Bytes of weights that a decode step must read.
+    pub decode_weight_bytes: Option<u64>,
 }
 
 /// Makes prompts of exact lengths, and turns them into ids.
 pub trait Prompts {
     /// The prompt of request `index` of a case; made before the clock starts.
-    fn prompt(&mut self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt>;
+    fn prompt(&self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt>;
 
     /// Text to ids: the step that is timed as tokenisation.
     fn encode(&self, text: &str) -> anyhow::Result<Vec<u32>>;

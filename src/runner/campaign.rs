@@ -9,10 +9,10 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::arm::{Arms, Witness};
-use super::case::{CaseProgress, CaseSpec};
 use super::schedule::{Budget, LEAST_RUNS};
 use super::visit::Visit;
 use crate::clock::Clock;
+use crate::sample::case::{CaseProgress, CaseSpec};
 
 /// What is to be done, and with what.
 pub struct Campaign<'a> {
@@ -53,7 +53,9 @@ pub struct ArmOutcome {
     /// In the order of the plan.
     pub cases: Vec<CaseProgress>,
     /// The attention path its engine takes, once it was loaded.
-    pub attention_path: Option<&'static str>,
+    pub attention_path: Option<String>,
+    /// Bytes of weights that a decode step must read, once it was loaded.
+    pub decode_weight_bytes: Option<u64>,
     /// Why it could not be loaded.
     pub error: Option<String>,
 }
@@ -107,11 +109,13 @@ const ROUNDS: u32 = 3;
 const RELOAD_SHARE: f64 = 0.2;
 
 impl Outcome {
-    /// Nothing taken yet, for `arms` arms of the same `specs`.
-    pub fn new(arms: usize, specs: &[CaseSpec]) -> Self {
-        let cases: Vec<_> = specs.iter().cloned().map(CaseProgress::new).collect();
-        let arm = ArmOutcome { cases, ..ArmOutcome::default() };
-        Self { arms: vec![arm; arms], ..Self::default() }
+    /// Nothing taken yet; `plan` has the cases of each arm.
+    pub fn new(plan: Vec<Vec<CaseSpec>>) -> Self {
+        let arm = |specs: Vec<CaseSpec>| ArmOutcome {
+            cases: specs.into_iter().map(CaseProgress::new).collect(),
+            ..ArmOutcome::default()
+        };
+        Self { arms: plan.into_iter().map(arm).collect(), ..Self::default() }
     }
 }
 

@@ -5,7 +5,6 @@
 
 pub mod arm;
 pub mod campaign;
-pub mod case;
 pub mod measure;
 pub mod schedule;
 mod visit;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::case::{CaseProgress, CaseSpec, Kind, Wish};
+use crate::sample::case::{CaseProgress, CaseSpec, Kind, Wish};
 use crate::stats::settled::{narrow_enough, settled};
 
 /// How much is to be taken.

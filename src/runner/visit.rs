@@ -9,10 +9,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::arm::{LoadedArm, Prompt};
 use super::campaign::{Campaign, Event, Outcome, Turn};
-use super::case::{CaseProgress, CaseSpec, Kind};
 use super::measure;
 use super::schedule::LEAST_RUNS;
 use crate::sample::Sample;
+use crate::sample::case::{CaseProgress, CaseSpec, Kind};
 
 pub(super) struct Visit<'v, 'a> {
     pub(super) campaign: &'v mut Campaign<'a>,
@@ -54,7 +54,9 @@ impl<'v, 'a> Visit<'v, 'a> {
     }
 
     fn measure(&mut self, loaded: &mut LoadedArm, open: &[usize]) {
-        self.outcome.arms[self.turn.arm].attention_path = Some(loaded.engine.attention_path());
+        let arm = &mut self.outcome.arms[self.turn.arm];
+        arm.attention_path = Some(loaded.engine.attention_path().into());
+        arm.decode_weight_bytes = loaded.decode_weight_bytes;
         self.warm_up(loaded, open);
         let deadline = self.deadline();
         while self.block(loaded, deadline) {
@@ -89,7 +91,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         match spec.kind {
             Kind::Decode => self.take_decode(loaded, index),
             Kind::Short | Kind::Rag => {
-                let prompt = self.prompt(loaded, index);
+                let prompt = self.prompt(index);
                 self.campaign.witness.begin();
                 let sample = match prompt {
                     Ok(prompt) => self.timed(loaded, &prompt, spec.output_tokens),
@@ -135,28 +137,28 @@ impl<'v, 'a> Visit<'v, 'a> {
                 Err(error) => failed(&error),
             };
         }
-        match self.prompt(loaded, index) {
+        match self.prompt(index) {
             Ok(prompt) => self.timed(loaded, &prompt, spec.output_tokens),
             Err(error) => failed(&error),
         }
     }
 
     fn timed(&mut self, loaded: &mut LoadedArm, prompt: &Prompt, output_tokens: u32) -> Sample {
-        let LoadedArm { engine, prompts } = loaded;
-        measure::request(engine.as_mut(), prompts.as_ref(), self.campaign.clock, &prompt.text, output_tokens)
+        let prompts = self.campaign.arms.prompts(self.turn.arm);
+        measure::request(loaded.engine.as_mut(), prompts, self.campaign.clock, &prompt.text, output_tokens)
     }
 
     fn fill(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<()> {
-        let prompt = self.prompt(loaded, index)?;
-        let ids = loaded.prompts.encode(&prompt.text)?;
+        let prompt = self.prompt(index)?;
+        let ids = self.campaign.arms.prompts(self.turn.arm).encode(&prompt.text)?;
         measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids).map(drop)
     }
 
-    fn prompt(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<Prompt> {
+    fn prompt(&mut self, index: usize) -> anyhow::Result<Prompt> {
         let number = self.outcome.prompts;
         self.outcome.prompts += 1;
         let case = &mut self.outcome.arms[self.turn.arm].cases[index];
-        let prompt = loaded.prompts.prompt(&case.spec, number)?;
+        let prompt = self.campaign.arms.prompts(self.turn.arm).prompt(&case.spec, number)?;
         case.truncated |= prompt.truncated;
         case.no_chat_template |= prompt.no_chat_template;
         Ok(prompt)

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::arm::LoadedArm;
 use super::campaign::{Dropped, Event};
-use super::case::CaseSpec;
 use super::schedule::{Known, Warm, predict_s, warm};
 use super::visit::{Visit, seconds};
 use crate::sample::Sample;
+use crate::sample::case::CaseSpec;
 
 impl Visit<'_, '_> {
     /// Cases from short to long, each as often as it needs; what cannot fit is left out.

@@ -11,6 +11,8 @@ pub mod gguf;
 mod gguf_header;
 mod gguf_names;
 pub mod gguf_shape;
+pub mod obtain;
+pub mod origin;
 pub mod precision;
 pub mod random;
 mod rows;

@@ -1,5 +1,7 @@
 //! One timed request, exactly as measured. No averages, no rounding, no judgement.
 
+pub mod case;
+
 use serde::{Deserialize, Serialize};
 
 /// One timed generation. All times are milliseconds on one monotonic clock,

@@ -1,6 +1,6 @@
 //! A case: one cell of the plan, and what has been taken for it so far.
 
-use crate::sample::Sample;
+use super::Sample;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,148 @@
+//! Everything a run knows to a [`Document`]: the only writer of its fields.
+
+use super::definitions::definitions;
+use super::document::{Case, Document, LeftOut, ModelRecord, SCHEMA_VERSION};
+use super::fits::fits;
+use super::summarise::{Limits, summarise};
+use crate::environment::{Environment, Tool};
+use crate::model::shape::ModelShape;
+use crate::sample::case::{CaseProgress, Kind};
+use crate::verdict::judge::{CaseFacts, RunFacts, judge_case, judge_run};
+use crate::verdict::validity::Validity;
+
+/// What stays the same during a run.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The program.
+    pub tool: Tool,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// The command as typed.
+    pub command: Vec<String>,
+    /// The box.
+    pub environment: Environment,
+    /// Seed of everything.
+    pub seed: u64,
+    /// Models, in the order they were named.
+    pub models: Vec<ModelRecord>,
+    /// Half the interval's width aimed at; `None` where a number of runs was asked for.
+    pub target_half_width: Option<f64>,
+    /// What is known about the whole run.
+    pub facts: RunFacts,
+}
+
+/// One model in one weight type, and what was taken for it.
+pub struct ArmRecord<'a> {
+    /// [`ModelRecord::id`].
+    pub model: &'a str,
+    /// As in [`Case::quantization`].
+    pub quantization: &'a str,
+    /// Type of the activations.
+    pub dtype: &'a str,
+    /// Device.
+    pub device: &'a str,
+    /// Its shape.
+    pub shape: &'a ModelShape,
+    /// Attention implementation, once it was loaded.
+    pub attention_path: Option<&'a str>,
+    /// Bytes of weights that a decode step reads, once it was loaded.
+    pub decode_weight_bytes: Option<u64>,
+    /// What the weights take in memory.
+    pub weights_bytes: Option<u64>,
+    /// Cache bytes per token.
+    pub kv_bytes_per_token: u64,
+    /// Why it could not be loaded.
+    pub error: Option<&'a str>,
+    /// Its cases.
+    pub cases: &'a [CaseProgress],
+}
+
+/// Puts a document together; cases without a sample and without an error are left away.
+pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOut>) -> Document {
+    let cases: Vec<Case> = arms
+        .iter()
+        .flat_map(|arm| arm.cases.iter().map(move |progress| (arm, progress)))
+        .filter(|(arm, progress)| has_result(arm, progress))
+        .map(|(arm, progress)| case(record, arm, progress))
+        .collect();
+    let stamps: Vec<Validity> = cases.iter().map(|case| case.validity.clone()).collect();
+    Document {
+        schema_version: SCHEMA_VERSION,
+        tool: record.tool.clone(),
+        started_at: record.started_at.clone(),
+        command: record.command.clone(),
+        environment: record.environment.clone(),
+        definitions: definitions(),
+        seed: record.seed,
+        models: record.models.clone(),
+        fits: fits(&cases, record.seed),
+        cases,
+        left_out,
+        interrupted: record.facts.interrupted,
+        validity: judge_run(&stamps, &record.facts),
+    }
+}
+
+fn has_result(arm: &ArmRecord<'_>, progress: &CaseProgress) -> bool {
+    !progress.samples.is_empty() || progress.error.is_some() || arm.error.is_some()
+}
+
+fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Case {
+    let spec = &progress.spec;
+    let flops = |tokens| arm.shape.prefill_flops(tokens);
+    let limits = Limits {
+        decode_weight_bytes: arm.decode_weight_bytes,
+        kv_bytes_per_token: arm.kv_bytes_per_token,
+        prefill_flops: &flops,
+        bandwidth: record.environment.memory_bandwidth_bytes_per_s,
+        matmul_rate: matmul_rate(&record.environment, arm.quantization),
+    };
+    Case {
+        id: format!("{}/{}/{}", arm.model, arm.quantization, spec.label()),
+        model: arm.model.into(),
+        quantization: arm.quantization.into(),
+        dtype: arm.dtype.into(),
+        device: arm.device.into(),
+        attention_path: arm.attention_path.unwrap_or("not loaded").into(),
+        scenario: spec.kind.name().into(),
+        context_tokens: spec.tokens,
+        prompt_tokens: progress.samples.iter().map(|s| s.prompt_tokens).max().unwrap_or(spec.tokens),
+        output_tokens: spec.output_tokens,
+        depth_tokens: (spec.kind == Kind::Decode).then_some(spec.tokens),
+        peak_memory_bytes: progress.observed.iter().filter_map(|o| o.peak_memory_bytes).max(),
+        weights_bytes: arm.weights_bytes,
+        samples: progress.samples.clone(),
+        warmups: progress.warmups_s.len() as u32,
+        summary: summarise(spec.kind, &progress.samples, &limits),
+        validity: judge_case(&case_facts(record, progress)),
+        error: arm.error.map(Into::into).or_else(|| progress.error.clone()),
+    }
+}
+
+/// The best rate that any measured type reached: what the hardware can do at most does not
+/// depend on which type a model happens to use, but a type's own rate may be the higher one.
+fn matmul_rate(environment: &Environment, quantization: &str) -> Option<f64> {
+    let rates = &environment.matmul_flops_per_s;
+    let relevant = ["f32", quantization].into_iter().filter_map(|name| rates.get(name).copied());
+    relevant.fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |b| b.max(rate))))
+}
+
+fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
+    let failed = progress.samples.iter().filter(|s| !s.is_complete()).count() as u32;
+    let shares: Vec<f64> = progress.observed.iter().filter_map(|o| o.others_share).collect();
+    let swap: Vec<u64> = progress.observed.iter().filter_map(|o| o.swap_growth_bytes).collect();
+    CaseFacts {
+        headline_ms: progress.headline_ms(),
+        failed: failed + u32::from(progress.error.is_some() && failed == 0),
+        warmups: progress.warmups_s.len() as u32,
+        settled: progress.settled,
+        target_half_width: record.target_half_width,
+        others_share: crate::stats::percentile::median(&shares),
+        threads: record.environment.threads,
+        swap_growth_bytes: (!swap.is_empty()).then(|| swap.iter().sum()),
+        output_finite: progress.output_finite,
+        truncated_to: progress.truncated.then_some(progress.spec.tokens),
+        no_chat_template: progress.no_chat_template,
+        ..CaseFacts::default()
+    }
+}
