@@ -146,6 +146,9 @@ fn measured(checkup: &Checkup) -> Vec<Line> {
     lines.extend(
         rates.map(|(name, rate)| line(&format!("matmul {name}"), format!("{} GFLOP/s", giga(*rate)))),
     );
+    let share =
+        known(checkup.used_by_others, |share| format!("used {:.0} % of the CPU meanwhile", 100.0 * share));
+    lines.push(line("others", share));
     lines
 }
 
