@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use crate::catalog::Catalog;
 use crate::cli::{DoctorArgs, TextFormat};
 use crate::clock::SystemClock;
+use crate::device::interference::CpuTimes;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
 use crate::device::threads;
@@ -21,8 +22,11 @@ pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::load(None)?;
     let hub = hub_status::hub_status(args.offline);
     let before = checkup::Box::now(threads);
+    let start = CpuTimes::now();
     let roofline = Roofline::probe(&SystemClock::default(), Memory::now().available_bytes)?;
-    let checkup = checkup::Checkup::new(before, &roofline, hub, catalog.default_entry());
+    let others = CpuTimes::now().zip(start).and_then(|(end, start)| end.used_by_others_since(&start));
+    let measured = checkup::Measurements { roofline, used_by_others: others };
+    let checkup = checkup::Checkup::new(before, &measured, hub, catalog.default_entry());
     let mut out = io::stdout().lock();
     match args.format {
         TextFormat::Terminal => text::write(&mut out, &checkup)?,

@@ -50,7 +50,8 @@ fn nvidia(files: &KernelFiles) -> Vec<Accelerator> {
             name.strip_prefix("nvidia")
                 .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
         };
-        let nodes = files.names("/dev").into_iter().filter(is_gpu);
+        // `dxg` is how Windows hands its GPU to Linux.
+        let nodes = files.names("/dev").into_iter().filter(|name| is_gpu(name) || name == "dxg");
         names = nodes.map(|node| format!("NVIDIA GPU (/dev/{node})")).collect();
     }
     names.into_iter().map(|name| Accelerator { name, feature: Some("cuda") }).collect()

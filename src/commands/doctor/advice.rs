@@ -14,6 +14,9 @@ pub(super) struct Remedy {
     pub remedy: String,
 }
 
+/// Share of the CPU in other hands above which rates are not believed.
+const DISTURBED: f64 = 0.05;
+
 /// Everything there is to say, the most important first; empty on a box that lacks nothing.
 pub(super) fn remedies(checkup: &Checkup) -> Vec<Remedy> {
     let mut remedies = Vec::new();
@@ -61,11 +64,11 @@ fn machine_remedies(checkup: &Checkup) -> Vec<(String, String)> {
         let found = "the CPU has no AVX2 and FMA: candle's fast kernels do not run".to_owned();
         remedies.push((found, "in a virtual machine, let the guest see the host's CPU".to_owned()));
     }
-    if let (Some(load), Some(cores)) = (environment.load_average, environment.physical_cores)
-        && load > 0.5 * f64::from(cores)
-    {
-        let found = format!("load average {load:.1} on {cores} cores: other processes are at work");
-        remedies.push((found, "stop them before measuring: they make runs slower and uneven".to_owned()));
+    if let Some(share) = checkup.used_by_others.filter(|share| *share > DISTURBED) {
+        let percent = 100.0 * share;
+        let found =
+            format!("other processes used {percent:.0} % of the CPU meanwhile: these rates are too low");
+        remedies.push((found, "stop them before measuring anything here".to_owned()));
     }
     if let (Some(free), Some(implied)) = (checkup.available_bytes, &checkup.implied)
         && free < implied.needed_bytes
@@ -141,7 +144,7 @@ mod tests {
         let all = found(|checkup| {
             checkup.tool.profile = "debug".into();
             checkup.tool.features = vec!["cuda".into()];
-            checkup.environment.load_average = Some(1.5);
+            checkup.used_by_others = Some(0.5);
             checkup.environment.memory_bandwidth_bytes_per_s = None;
             checkup.available_bytes = Some(1 << 30);
             checkup.hub.reachable = Some(false);
@@ -151,7 +154,7 @@ mod tests {
         let parts = [
             "debug build",
             "cuda is compiled in, but",
-            "load average 1.5 on 2",
+            "other processes used 50 %",
             "1.00 GiB free, qwen3",
             "bandwidth could not",
             "did not answer",

@@ -35,6 +35,13 @@ impl Box {
     }
 }
 
+/// What was measured, and how undisturbed.
+pub(super) struct Measurements {
+    pub roofline: Roofline,
+    /// Share of all processors' time, 0 to 1, that other processes used meanwhile.
+    pub used_by_others: Option<f64>,
+}
+
 /// An accelerator, and whether this build can use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct AcceleratorStatus {
@@ -71,6 +78,8 @@ pub(super) struct Checkup {
     pub swap_total_bytes: Option<u64>,
     pub clock_mhz: Option<f64>,
     pub accelerators: Vec<AcceleratorStatus>,
+    /// Share of all processors' time, 0 to 1, that other processes used while rates were measured.
+    pub used_by_others: Option<f64>,
     pub hub: HubStatus,
     pub implied: Option<Implied>,
     pub remedies: Vec<Remedy>,
@@ -78,9 +87,9 @@ pub(super) struct Checkup {
 
 impl Checkup {
     /// Puts the parts together; `model` is what the rates are applied to.
-    pub fn new(found: Box, roofline: &Roofline, hub: HubStatus, model: Option<&Entry>) -> Self {
+    pub fn new(found: Box, measured: &Measurements, hub: HubStatus, model: Option<&Entry>) -> Self {
         let mut environment = found.environment;
-        roofline.fill(&mut environment);
+        measured.roofline.fill(&mut environment);
         let mut checkup = Self {
             tool: Tool::this_build(),
             implied: model.map(|entry| Implied::new(entry, &environment)),
@@ -89,6 +98,7 @@ impl Checkup {
             swap_total_bytes: found.memory.swap_total_bytes,
             clock_mhz: found.clock_mhz,
             accelerators: accelerators(),
+            used_by_others: measured.used_by_others,
             hub,
             remedies: Vec::new(),
         };
@@ -137,6 +147,7 @@ pub(super) mod tests {
         let rate = |per_s| Measured { per_s, passes: 3, what: "test".into() };
         let roofline =
             Roofline { bandwidth: Some(rate(1e11)), matmul: [("q8_0".to_owned(), rate(1e12))].into() };
+        let measured = Measurements { roofline, used_by_others: Some(0.01) };
         let environment = Environment {
             cpu: Some("A CPU".into()),
             cpu_features: ["avx2", "fma", "avx512_vnni", "neon", "dotprod"].map(str::to_owned).to_vec(),
@@ -160,7 +171,7 @@ pub(super) mod tests {
         };
         let catalog = Catalog::load(None).expect("the shipped catalog");
         let found = Box { environment, memory, clock_mhz: None };
-        let mut checkup = Checkup::new(found, &roofline, hub, catalog.default_entry());
+        let mut checkup = Checkup::new(found, &measured, hub, catalog.default_entry());
         checkup.tool.profile = "release".into();
         checkup.tool.git_commit = Some("a".repeat(40));
         checkup.accelerators.clear();

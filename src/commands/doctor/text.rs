@@ -25,7 +25,8 @@ pub(super) fn write(out: &mut dyn Write, checkup: &Checkup) -> io::Result<()> {
     }
     writeln!(out, "What to do")?;
     for (number, remedy) in checkup.remedies.iter().enumerate() {
-        table(out, vec![[format!("{}.", number + 1), format!("{}: {}", remedy.found, remedy.remedy)]], 4)?;
+        let text = format!("{}\n-> {}", remedy.found, remedy.remedy);
+        table(out, vec![[format!("{}.", number + 1), text]], 3)?;
     }
     Ok(())
 }
@@ -145,6 +146,9 @@ fn measured(checkup: &Checkup) -> Vec<Line> {
     lines.extend(
         rates.map(|(name, rate)| line(&format!("matmul {name}"), format!("{} GFLOP/s", giga(*rate)))),
     );
+    let share =
+        known(checkup.used_by_others, |share| format!("used {:.0} % of the CPU meanwhile", 100.0 * share));
+    lines.push(line("others", share));
     lines
 }
 

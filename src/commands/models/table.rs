@@ -95,10 +95,7 @@ fn legend(out: &mut dyn Write, listing: &Listing) -> io::Result<()> {
     let asked = units::tokens(listing.context_tokens);
     let names = names.join(", ");
     writeln!(out, "\n{names}: tokens of context that fit this box's free memory, at most the model's own")?;
-    writeln!(
-        out,
-        "limit; (in brackets): less than the {asked} asked for (--context); no: not even the weights."
-    )?;
+    writeln!(out, "limit; (in brackets): less than the {asked} asked for (--context); no: not one token.")?;
     writeln!(out, "* runs when no model is named. KV/token: bytes of bf16 cache that one token adds.")?;
     if listing.models.iter().all(|model| model.constant_state_bytes == 0) {
         writeln!(
