@@ -10,6 +10,7 @@ use crate::engine::Engine as _;
 use crate::engine::build::cache_bytes_per_value;
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
+use crate::model::shape::ModelShape;
 use crate::runner::arm::{Arms, LoadedArm, Prompt};
 use crate::runner::plan::{ArmPlan, Room, plan as plan_arm};
 use crate::sample::case::{CaseSpec, Kind};
@@ -38,10 +39,11 @@ pub fn plan(
     let mut arms = Vec::new();
     for (index, model) in models.iter().enumerate() {
         let short_tokens = builders[index].short_tokens()?;
-        for quantization in quantizations(config, model)? {
-            let label = label(quantization, model);
+        let file = model.file_quantization.as_deref();
+        for quantization in quantizations(config, &model.id, file)? {
+            let label = label(quantization, file);
             let name = format!("{} {label}", model.id);
-            let plan = plan_arm(config, &name, short_tokens, room(config, model, quantization))?;
+            let plan = plan_arm(config, &name, short_tokens, room(config, &model.shape, quantization))?;
             arms.push(ArmSpec { model: index, quantization, label, plan });
         }
     }
@@ -49,17 +51,16 @@ pub fn plan(
 }
 
 /// A GGUF in block types runs as it is; everything else in what was asked for.
-fn quantizations(config: &RunConfig, model: &Obtained) -> anyhow::Result<Vec<Quantization>> {
-    let Some(file) = model.file_quantization.as_deref().filter(|name| !is_float(name)) else {
+pub fn quantizations(config: &RunConfig, id: &str, file: Option<&str>) -> anyhow::Result<Vec<Quantization>> {
+    let Some(file) = file.filter(|name| !is_float(name)) else {
         let named = config.quantizations.clone();
         return Ok(if named.is_empty() { vec![config.default_quantization()] } else { named });
     };
     let other = config.quantizations.iter().find(|q| **q != Quantization::Native);
     anyhow::ensure!(
         other.is_none(),
-        "{} is quantized already ({file}), and --quant makes types from bf16, f16 or f32 weights only; \
-         leave --quant out for this file, or name the safetensors repository",
-        model.id
+        "{id} is quantized already ({file}), and --quant makes types from bf16, f16 or f32 weights only; \
+         leave --quant out for this file, or name the safetensors repository"
     );
     Ok(vec![Quantization::Native])
 }
@@ -68,23 +69,23 @@ fn is_float(name: &str) -> bool {
     matches!(name, "F32" | "F16" | "BF16")
 }
 
-fn label(quantization: Quantization, model: &Obtained) -> String {
-    match (&model.file_quantization, quantization) {
+/// How reports name a weight type.
+pub fn label(quantization: Quantization, file: Option<&str>) -> String {
+    match (file, quantization) {
         (Some(file), Quantization::Native) => format!("file:{file}"),
         _ => quantization.name(),
     }
 }
 
-fn room(config: &RunConfig, model: &Obtained, quantization: Quantization) -> Room {
+/// What this box and the model itself leave room for.
+pub fn room(config: &RunConfig, shape: &ModelShape, quantization: Quantization) -> Room {
     let layout = layout(config, quantization);
-    let known = Memory::now().available_bytes;
-    let memory = match known {
-        Some(bytes) => {
-            largest_context(&model.shape, layout, bytes).map(|n| n.min(u64::from(u32::MAX)) as u32)
-        }
+    let fits = |bytes| Some(largest_context(shape, layout, bytes)?.min(u64::from(u32::MAX)) as u32);
+    let memory = match Memory::now().available_bytes {
+        Some(bytes) => fits(bytes),
         None => Some(u32::MAX),
     };
-    Room { max_positions: model.shape.max_positions as u32, memory }
+    Room { max_positions: shape.max_positions as u32, memory }
 }
 
 /// How an arm is held in memory.

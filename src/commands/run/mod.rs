@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use self::arms::{ArmSpec, CandleArms};
+use self::arms::CandleArms;
 use self::progress::RunObserver;
 use self::record::Recorder;
 use crate::cli::{Format, RunArgs};
@@ -30,14 +30,16 @@ use crate::report::document::Document;
 use crate::report::write::check_writable;
 use crate::runner::campaign::{Campaign, Outcome};
 use crate::runner::schedule::Budget;
+use crate::tokenizer::chat::Thinking;
+use crate::tokenizer::load::Loaded;
 use crate::verdict::validity::Status;
-use crate::weights::obtain::Obtained;
+use crate::workload::RequestBuilder;
 
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::default();
     let resumed = args.resume.as_deref().map(resume::read).transpose()?;
-    let typed = resumed.as_ref().map_or_else(|| command_line(), |r| r.document.command.clone());
+    let typed = resumed.as_ref().map_or_else(command_line, |r| r.document.command.clone());
     let args = resumed.as_ref().map_or(args, |r| r.args.clone());
     let config = RunConfig::new(&args)?;
     let threads = threads::settle(config.threads)?;
@@ -48,14 +50,17 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     let texts = Texts::read(&config)?;
     if args.dry_run {
-        return dry_run::run(&config, &texts, threads, &clock);
+        return dry_run::run(&config, &texts, &clock);
     }
     let models = models::obtain(&config)?;
-    let builders: Vec<_> = models.iter().map(|model| texts.builder(model, &config)).collect();
+    let builders: Vec<_> = models.iter().map(|model| texts.builder(&model.text, &config)).collect();
     let arms = arms::plan(&config, &models, &builders)?;
     let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &clock)?;
     let outcome = match &resumed {
-        Some(resumed) => resume::outcome(&resumed.document, &arms, &recorder)?,
+        Some(resumed) => {
+            recorder.began(&resumed.document.started_at);
+            resume::outcome(&resumed.document, &arms, &recorder)?
+        }
         None => Outcome::new(arms.iter().map(|arm| arm.plan.cases.clone()).collect()),
     };
     let mut source =
@@ -110,14 +115,10 @@ impl Texts {
         Ok(Self { scenarios, corpus })
     }
 
-    fn builder<'a>(&'a self, model: &'a Obtained, config: &RunConfig) -> crate::workload::RequestBuilder<'a> {
-        let thinking = match config.thinking {
-            true => crate::tokenizer::chat::Thinking::On,
-            false => crate::tokenizer::chat::Thinking::Off,
-        };
-        let (tokenizer, template) = (model.text.tokenizer.as_ref(), model.text.template.as_ref());
-        let Self { corpus, scenarios } = self;
-        crate::workload::RequestBuilder::new(tokenizer, template, corpus, scenarios, config.seed, thinking)
+    fn builder<'a>(&'a self, text: &'a Loaded, config: &RunConfig) -> RequestBuilder<'a> {
+        let thinking = if config.thinking { Thinking::On } else { Thinking::Off };
+        let (tokenizer, template) = (text.tokenizer.as_ref(), text.template.as_ref());
+        RequestBuilder::new(tokenizer, template, &self.corpus, &self.scenarios, config.seed, thinking)
     }
 }
 

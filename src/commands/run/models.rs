@@ -6,19 +6,32 @@ use crate::config::RunConfig;
 use crate::hub::{FetchEvent, Hub, HubOptions, Snapshot};
 use crate::units;
 use crate::weights::obtain::{Listener, Obtained, Search};
+use crate::weights::preview::Preview;
 
 /// Brings every model that was named, or the catalog's default.
 pub fn obtain(config: &RunConfig) -> anyhow::Result<Vec<Obtained>> {
+    for_each(config, obtain_one)
+}
+
+/// Looks at every model that was named, or the catalog's default; downloads nothing.
+pub fn preview(config: &RunConfig) -> anyhow::Result<Vec<Preview>> {
+    for_each(config, |search, name| Ok(search.preview(name)?))
+}
+
+fn for_each<T>(
+    config: &RunConfig,
+    each: impl Fn(&Search<'_>, &str) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
     let catalog = Catalog::load(config.catalog.as_deref())?;
     let mut options = HubOptions::from_environment()?;
     options.offline |= config.offline;
     let hub = Hub::new(options)?;
     let search = Search { catalog: &catalog, hub: &hub, weights: config.weights };
-    names(config, &catalog)?.iter().map(|name| obtain_one(&search, name)).collect()
+    names(config, &catalog)?.iter().map(|name| each(&search, name)).collect()
 }
 
 /// What was named, or the default's id.
-pub fn names(config: &RunConfig, catalog: &Catalog) -> anyhow::Result<Vec<String>> {
+fn names(config: &RunConfig, catalog: &Catalog) -> anyhow::Result<Vec<String>> {
     if !config.models.is_empty() {
         return Ok(config.models.clone());
     }
