@@ -2,6 +2,8 @@
 
 mod stand_in_hub;
 
+#[path = "hub/catalog.rs"]
+mod catalog;
 #[path = "hub/faults.rs"]
 mod faults;
 #[path = "hub/library.rs"]
@@ -186,7 +188,7 @@ fn quiet_says_nothing_but_the_result() {
 fn what_needs_no_fetching_or_does_not_exist_is_said() {
     let (hub, place) = (StandInHub::start(model_files(), vec![]), Place::new());
     place.fetch(&hub, &["./m.gguf"]).assert_refused(&["nothing to fetch", "owner/name"]);
-    place.fetch(&hub, &["no-such-id"]).assert_refused(&["no model 'no-such-id'", "owner/name"]);
+    place.fetch(&hub, &["qwen3-06b"]).assert_refused(&["did you mean qwen3-0.6b", "owner/name"]);
     place
         .fetch(&hub, &[&format!("{REPO}:x.gguf")])
         .assert_refused(&["has no file 'x.gguf'", "check the name"]);

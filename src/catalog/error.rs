@@ -68,6 +68,24 @@ pub enum CatalogError {
         /// Ids that may have been meant.
         nearest: Vec<String>,
     },
+    /// A repository whose file is not the one the catalog states.
+    #[error(
+        "{name} of {repo} has {what} {found}, but the catalog states {stated}: the repository has changed since, \
+         or the catalog is wrong; name the repository itself ({repo}) to take it as it is, \
+         or correct the entry in a file of your own (--catalog)"
+    )]
+    OtherFile {
+        /// `owner/name`.
+        repo: String,
+        /// Path inside the repository.
+        name: String,
+        /// What differs: size or hash.
+        what: &'static str,
+        /// What the repository has.
+        found: String,
+        /// What the catalog says.
+        stated: String,
+    },
 }
 
 fn nearest_list(nearest: &[String]) -> String {

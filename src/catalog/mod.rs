@@ -9,6 +9,7 @@ pub mod file;
 pub mod fit;
 pub mod memory;
 pub mod reference;
+pub mod stated;
 
 use std::path::Path;
 

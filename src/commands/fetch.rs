@@ -1,59 +1,109 @@
 //! `ctxbench fetch`: a model's files into the hub's cache, verified; each on a line of stdout.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
 use super::progress::{DownloadBar, remark};
 use crate::catalog::reference::{HubRepo, ModelRef};
+use crate::catalog::stated::Stated;
+use crate::catalog::{Catalog, entry::CatalogFile};
 use crate::cli::FetchArgs;
 use crate::hub::{
-    Hub, HubError, HubOptions, LocalFile, Recheck, Snapshot, Wanted, is_optional, wanted_files,
+    Digest, Hub, HubError, HubOptions, LocalFile, Recheck, Snapshot, Wanted, is_optional, wanted_files,
 };
 use crate::units;
+use crate::weights::obtain::ObtainError;
 
 /// Runs the command.
 pub fn run(args: FetchArgs) -> anyhow::Result<ExitCode> {
-    let (repo, wanted) = what_is_meant(&args)?;
+    let target = Target::of(&args)?;
     let mut options = HubOptions::from_environment()?;
     options.offline |= args.offline;
     options.recheck = Recheck::Always;
     let hub = Hub::new(options)?;
-    let snapshot = hub.resolve(&repo.id, repo.revision.as_deref())?;
+    let snapshot = hub.resolve(&target.repo.id, target.repo.revision.as_deref())?;
     let source = Source { hub: &hub, snapshot: &snapshot, folder: args.from };
-    let names = source.names(&wanted)?;
-    remark(&summary(&hub, &snapshot, &names)?);
+    let names = source.names(&target.wanted)?;
+    remark(&summary(&hub, &snapshot, &names, target.license.as_deref())?);
+    target.check_listing(&snapshot, &names)?;
     let files = source.bring(&names, &mut DownloadBar::new(total_bytes(&snapshot, &names)))?;
+    target.check_files(&files)?;
     print(&files)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The repository and the part of it that MODEL names.
-fn what_is_meant(args: &FetchArgs) -> anyhow::Result<(HubRepo, Wanted)> {
-    match ModelRef::parse(&args.model) {
-        ModelRef::Catalog(id) => Ok((catalog_repo(&id, args.catalog.as_deref())?, Wanted::Safetensors)),
-        ModelRef::Repo(repo) => Ok((repo, Wanted::Safetensors)),
-        ModelRef::HubGguf { repo, file } => Ok((repo, Wanted::Gguf(file))),
-        ModelRef::Folder(path) | ModelRef::GgufFile(path) => bail!(
-            "'{}' is on this machine, there is nothing to fetch; \
-             name a catalog id, owner/name[@revision] or owner/name:file.gguf",
-            path.display()
-        ),
-    }
+/// What MODEL names, and what the catalog says of it.
+struct Target {
+    repo: HubRepo,
+    wanted: Wanted,
+    stated: Stated,
+    /// The catalog's word, for a repository that names no licence itself.
+    license: Option<String>,
 }
 
-/// The repository of a catalog entry.
-// TODO(lead): once the catalog is merged, replace the body by:
-//     let catalog = Catalog::load(user_file)?;
-//     match catalog.find(id) {
-//         Some(entry) => Ok(HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() }),
-//         None => bail!("no model '{id}' in the catalog; nearest: {}; or name a repository as owner/name",
-//             catalog.nearest(id).join(", ")),
-//     }
-fn catalog_repo(id: &str, _user_file: Option<&Path>) -> anyhow::Result<HubRepo> {
-    bail!("no model '{id}' in the catalog; name a repository as owner/name")
+impl Target {
+    fn of(args: &FetchArgs) -> anyhow::Result<Self> {
+        let catalog = Catalog::load(args.catalog.as_deref())?;
+        match ModelRef::parse(&args.model) {
+            ModelRef::Catalog(id) => Self::of_entry(&catalog, id),
+            ModelRef::Repo(repo) => {
+                Ok(Self { repo, wanted: Wanted::Safetensors, stated: Stated::default(), license: None })
+            }
+            ModelRef::HubGguf { repo, file } => Ok(Self {
+                stated: Stated::of_gguf(&catalog, &repo, &file),
+                repo,
+                wanted: Wanted::Gguf(file),
+                license: None,
+            }),
+            ModelRef::Folder(path) | ModelRef::GgufFile(path) => bail!(
+                "'{}' is on this machine, there is nothing to fetch; \
+                 name a catalog id, owner/name[@revision] or owner/name:file.gguf",
+                path.display()
+            ),
+        }
+    }
+
+    fn of_entry(catalog: &Catalog, id: String) -> anyhow::Result<Self> {
+        let Some(entry) = catalog.find(&id) else {
+            let near = catalog.nearest(&id);
+            return Err(ObtainError::UnknownId { id, near }.into());
+        };
+        Ok(Self {
+            repo: HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() },
+            wanted: Wanted::Safetensors,
+            stated: Stated::of_entry(entry),
+            license: Some(entry.license.clone()),
+        })
+    }
+
+    /// Holds the repository's list against the catalog, before anything large is transferred.
+    fn check_listing(&self, snapshot: &Snapshot, names: &[String]) -> anyhow::Result<()> {
+        for file in names.iter().filter_map(|name| snapshot.file(name)) {
+            let sha256 = match &file.digest {
+                Digest::Sha256(hex) => Some(hex.clone()),
+                Digest::GitSha1(_) => None,
+            };
+            let found = CatalogFile { name: file.name.clone(), bytes: Some(file.bytes), sha256 };
+            self.stated.check(&self.repo.id, &found)?;
+        }
+        Ok(())
+    }
+
+    /// Holds what has come against the catalog: every file has its SHA-256 by now.
+    fn check_files(&self, files: &[LocalFile]) -> anyhow::Result<()> {
+        for file in files {
+            let found = CatalogFile {
+                name: file.name.clone(),
+                bytes: Some(file.bytes),
+                sha256: Some(file.sha256.clone()),
+            };
+            self.stated.check(&self.repo.id, &found)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where the files come from.
@@ -92,10 +142,20 @@ impl Source<'_> {
 }
 
 /// What is to come, before it comes.
-fn summary(hub: &Hub, snapshot: &Snapshot, names: &[String]) -> anyhow::Result<String> {
+fn summary(
+    hub: &Hub,
+    snapshot: &Snapshot,
+    names: &[String],
+    catalog_license: Option<&str>,
+) -> anyhow::Result<String> {
+    let license = match (&snapshot.license, catalog_license) {
+        (Some(license), _) => license.clone(),
+        (None, Some(license)) => format!("{license}, by the catalog"),
+        (None, None) => "n/a".into(),
+    };
     let missing = hub.missing_bytes(snapshot, names)?;
     Ok(format!(
-        "{} at commit {}: {} files, {}, of which {} to come; free at {}: {}; licence: {}",
+        "{} at commit {}: {} files, {}, of which {} to come; free at {}: {}; licence: {license}",
         snapshot.repo,
         snapshot.commit,
         names.len(),
@@ -103,7 +163,6 @@ fn summary(hub: &Hub, snapshot: &Snapshot, names: &[String]) -> anyhow::Result<S
         units::bytes(missing),
         hub.cache().display(),
         hub.free_bytes().map_or("n/a".into(), units::bytes),
-        snapshot.license.as_deref().unwrap_or("n/a"),
     ))
 }
 

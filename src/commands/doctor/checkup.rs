@@ -161,7 +161,7 @@ pub(super) mod tests {
             swap_total_bytes: Some(0),
         };
         let hub = HubStatus {
-            endpoint: "https://hub.example".into(),
+            endpoint: Some("https://hub.example".into()),
             offline: false,
             reachable: Some(true),
             reason: None,

@@ -1,14 +1,16 @@
 //! What the hub's settings are, where its cache is, and whether it answers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
+
+use crate::hub::{Hub, HubOptions};
 
 /// The hub as this process would use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct HubStatus {
-    /// Where requests go.
-    pub endpoint: String,
+    /// Where requests go; `None` if no setting that can be used says so.
+    pub endpoint: Option<String>,
     /// Whether `--offline` or `HF_HUB_OFFLINE` forbids requests.
     pub offline: bool,
     /// Whether it answered; `None` if it was not asked.
@@ -19,27 +21,43 @@ pub(super) struct HubStatus {
     pub cache: Option<PathBuf>,
     /// Whether that folder exists.
     pub cache_exists: bool,
-    /// Free bytes there.
+    /// Free bytes there, or where it will be made.
     pub cache_free_bytes: Option<u64>,
 }
 
-/// CALL SITE for the hub room: to be filled from `HubOptions::from_environment()`, `Hub::reachable()`
-/// and `Hub::free_bytes()`. Until then it reports the settings, and that nothing was asked.
+/// Asks the hub of this process's environment once, unless it is offline.
 pub(super) fn hub_status(offline: bool) -> HubStatus {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let by_variable = set("HF_HUB_OFFLINE").is_some_and(|value| value != "0");
-    let offline = offline || by_variable;
-    let cache = set("HF_HUB_CACHE").map(PathBuf::from).or_else(|| {
-        let home = set("HF_HOME").map(PathBuf::from);
-        Some(home.or_else(|| Some(Path::new(&set("HOME")?).join(".cache/huggingface")))?.join("hub"))
-    });
-    HubStatus {
-        endpoint: set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into()),
-        offline,
-        reachable: None,
-        reason: Some(if offline { "offline" } else { "not asked" }.into()),
-        cache_exists: cache.as_ref().is_some_and(|folder| folder.is_dir()),
-        cache_free_bytes: None,
-        cache,
+    match HubOptions::from_environment() {
+        Ok(options) => HubStatus::of(HubOptions { offline: options.offline || offline, ..options }),
+        Err(error) => HubStatus {
+            endpoint: None,
+            offline,
+            reachable: None,
+            reason: Some(error.what()),
+            cache: None,
+            cache_exists: false,
+            cache_free_bytes: None,
+        },
+    }
+}
+
+impl HubStatus {
+    fn of(options: HubOptions) -> Self {
+        let settings = Self {
+            endpoint: Some(options.endpoint.clone()),
+            offline: options.offline,
+            reachable: None,
+            reason: None,
+            cache_exists: options.cache.is_dir(),
+            cache_free_bytes: (options.free_bytes)(&options.cache),
+            cache: Some(options.cache.clone()),
+        };
+        if options.offline {
+            return Self { reason: Some("offline".into()), ..settings };
+        }
+        match Hub::new(options).and_then(|hub| hub.reachable()) {
+            Ok(()) => Self { reachable: Some(true), ..settings },
+            Err(error) => Self { reachable: Some(false), reason: Some(error.what()), ..settings },
+        }
     }
 }

@@ -118,7 +118,7 @@ fn hub(checkup: &Checkup) -> Vec<Line> {
     let place = known(hub.cache.as_ref(), |folder| folder.display().to_string());
     let cache = if hub.cache_exists { place } else { format!("{place} (made by the first download)") };
     vec![
-        line("endpoint", format!("{} ({answer})", hub.endpoint)),
+        line("endpoint", format!("{} ({answer})", hub.endpoint.as_deref().unwrap_or("n/a"))),
         line("cache", cache),
         line("free disk", known(hub.cache_free_bytes, units::bytes)),
     ]
