@@ -86,7 +86,7 @@ impl Engine for CandleEngine {
     }
 
     fn attention_path(&self) -> &'static str {
-        attention::PATH
+        attention::path(&self.decoder.device, self.decoder.dtype)
     }
 
     fn output_is_finite(&self) -> anyhow::Result<bool> {
