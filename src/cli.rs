@@ -179,6 +179,13 @@ pub enum Quantization {
     Q4_0,
 }
 
+impl Quantization {
+    /// As it is typed, and as reports name it.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// Types of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DtypeChoice {

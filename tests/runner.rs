@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ctxbench::clock::{Clock, ManualClock};
 use ctxbench::engine::Engine;
-use ctxbench::runner::arm::{Arms, LoadedArm, Prompt, Prompts, Witness};
+use ctxbench::runner::arm::{Arms, LoadedArm, Prompt, Witness};
 use ctxbench::runner::campaign::{Campaign, Event, Observer, Outcome};
 use ctxbench::runner::schedule::Budget;
 use ctxbench::sample::case::{CaseSpec, Kind, Observed, Wish};
@@ -67,26 +67,8 @@ impl Engine for ScriptedEngine {
     }
 }
 
-struct ScriptedPrompts {
-    clock: Rc<ManualClock>,
-}
-
-impl Prompts for ScriptedPrompts {
-    fn prompt(&self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt> {
-        // Making a prompt takes long, and must not be counted.
-        self.clock.advance(Duration::from_secs(1));
-        Ok(Prompt { text: format!("{index} {}", case.tokens), ..Prompt::default() })
-    }
-    fn encode(&self, text: &str) -> anyhow::Result<Vec<u32>> {
-        self.clock.advance(TOKENIZE);
-        let tokens = text.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a length");
-        Ok(vec![1; tokens])
-    }
-}
-
 struct ScriptedArms {
     clock: Rc<ManualClock>,
-    prompts: ScriptedPrompts,
     count: usize,
     loads: Rc<Cell<usize>>,
     fails_above: usize,
@@ -102,8 +84,15 @@ impl Arms for ScriptedArms {
     fn prefill_flops(&self, _index: usize, tokens: u64) -> f64 {
         tokens as f64
     }
-    fn prompts(&self, _index: usize) -> &dyn Prompts {
-        &self.prompts
+    fn prompt(&self, _index: usize, case: &CaseSpec, number: u32) -> anyhow::Result<Prompt> {
+        // Making a prompt takes long, and must not be counted.
+        self.clock.advance(Duration::from_secs(1));
+        Ok(Prompt { text: format!("{number} {}", case.tokens), ..Prompt::default() })
+    }
+    fn encode(&self, _index: usize, text: &str) -> anyhow::Result<Vec<u32>> {
+        self.clock.advance(TOKENIZE);
+        let tokens = text.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a length");
+        Ok(vec![1; tokens])
     }
     fn load(&mut self, _index: usize, capacity: usize) -> anyhow::Result<LoadedArm> {
         self.loads.set(self.loads.get() + 1);
@@ -168,7 +157,6 @@ fn run(setup: Setup, specs: &[CaseSpec]) -> Seen {
     let loads = Rc::new(Cell::new(0));
     let mut arms = ScriptedArms {
         clock: clock.clone(),
-        prompts: ScriptedPrompts { clock: clock.clone() },
         count: setup.arms,
         loads: loads.clone(),
         fails_above: setup.fails_above,

@@ -7,11 +7,13 @@
 use candle_core::quantized::GgmlDType;
 
 use crate::cli::Quantization;
+use crate::model::attention::QUERY_BLOCK;
+use crate::model::decoder::MICRO_BATCH;
 use crate::model::shape::ModelShape;
 use crate::weights::block_type::block_type;
 
 /// Tokens that prefill runs at once: activations never span more.
-pub const PREFILL_CHUNK_TOKENS: u64 = 512;
+pub const PREFILL_CHUNK_TOKENS: u64 = MICRO_BATCH as u64;
 
 /// The program itself, thread stacks, tokenizer and prompts.
 const PROGRAM_BYTES: u64 = 128 << 20;
@@ -47,8 +49,8 @@ pub struct Need {
     pub packed_copies: u64,
     /// Keys and values of the context, and the state that does not grow with it.
     pub cache: u64,
-    /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one group of
-    /// heads against the whole context, one row of logits; and the program itself.
+    /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one block
+    /// of query rows against the whole context, one row of logits; and the program itself.
     pub activations: u64,
     /// The largest matrix in f32, held while it is converted or quantized; gone before the first request.
     pub loading: u64,
@@ -136,9 +138,9 @@ fn packed_bytes(matrices: &Matrices, quantization: Quantization) -> u64 {
     matrices.count * matrices.rows / 16 * (matrices.row_length as u64 / 256) * per_tile
 }
 
-/// Bytes of scores that one more token of context adds to a prefill chunk.
+/// Bytes of scores that one more token of context adds to a block of query rows.
 fn score_bytes_per_token(shape: &ModelShape) -> u64 {
-    PREFILL_CHUNK_TOKENS * (shape.heads / shape.kv_heads) as u64 * F32
+    (QUERY_BLOCK * shape.heads) as u64 * F32
 }
 
 fn activation_bytes(shape: &ModelShape, context: u64) -> u64 {

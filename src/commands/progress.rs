@@ -3,8 +3,9 @@
 //! Nothing here redraws by itself, so that nothing is drawn between two clock reads.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::hub::FetchEvent;
 use crate::units;
@@ -34,11 +35,7 @@ pub struct DownloadBar {
 impl DownloadBar {
     /// For files of that many bytes together, those in the cache included.
     pub fn new(total_bytes: u64) -> Self {
-        let target = match std::io::stderr().is_terminal() && may_speak() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(Some(total_bytes), target);
+        let bar = ProgressBar::with_draw_target(Some(total_bytes), target());
         if let Ok(style) = ProgressStyle::with_template(DOWNLOAD) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -68,6 +65,48 @@ impl DownloadBar {
     /// Takes the bar away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The line that tells what a run is doing. Redrawn when told to, never by itself.
+#[derive(Debug)]
+pub struct RunLine {
+    bar: ProgressBar,
+}
+
+impl RunLine {
+    /// Hidden unless stderr is a terminal.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, target());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+
+    /// Shows what runs, and the time that is left at the most.
+    pub fn show(&self, what: &str, left: Option<Duration>) {
+        let left = left.map(|left| format!(" · at most {} left", HumanDuration(left)));
+        self.bar.set_message(format!("{what}{}", left.unwrap_or_default()));
+        self.bar.tick();
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Default for RunLine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn target() -> ProgressDrawTarget {
+    match std::io::stderr().is_terminal() && may_speak() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn examine(path: &Path, file: &RemoteFile) -> io::Result<Finding> {
         let expected = format!("{} bytes", file.bytes);
         return Ok(Finding::Wrong { found: format!("{bytes} bytes"), expected });
     }
-    let hashes = hash(path, &file.digest, bytes)?;
+    let git_bytes = matches!(file.digest, Digest::GitSha1(_)).then_some(bytes);
+    let hashes = hash(path, git_bytes)?;
     let (kind, found) = match &file.digest {
         Digest::Sha256(_) => ("SHA-256", &hashes.sha256),
         Digest::GitSha1(_) => ("git id", &hashes.git_sha1),
@@ -49,9 +50,14 @@ struct Hashes {
     git_sha1: String,
 }
 
-fn hash(path: &Path, wanted: &Digest, bytes: u64) -> io::Result<Hashes> {
+/// SHA-256 of a file, in hex.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    Ok(hash(path, None)?.sha256)
+}
+
+fn hash(path: &Path, git_bytes: Option<u64>) -> io::Result<Hashes> {
     let mut sha256 = Sha256::new();
-    let mut git = matches!(wanted, Digest::GitSha1(_)).then(|| {
+    let mut git = git_bytes.map(|bytes| {
         let mut sha1 = Sha1::new();
         sha1.update(format!("blob {bytes}\0"));
         sha1

@@ -29,6 +29,7 @@ mod snapshot;
 mod task;
 mod wanted;
 
+pub use digest::sha256;
 pub use disk::free_bytes;
 pub use error::HubError;
 pub use event::{FetchEvent, LocalFile, OnEvent};

@@ -14,7 +14,7 @@ use super::norm::RmsNorm;
 use super::rope::Rope;
 
 /// Query rows per block: scores of 16 heads × 128 rows × 4,096 keys are 32 MiB in f32.
-const QUERY_BLOCK: usize = 128;
+pub const QUERY_BLOCK: usize = 128;
 
 /// The name of this path in reports.
 pub const PATH: &str = "blocked-matmul";

@@ -14,8 +14,11 @@ pub trait Arms {
     /// FLOPs that a prefill of `tokens` must do on arm `index`: what predictions scale by.
     fn prefill_flops(&self, index: usize, tokens: u64) -> f64;
 
-    /// What arm `index` is asked.
-    fn prompts(&self, index: usize) -> &dyn Prompts;
+    /// The prompt of request `number` of a case of arm `index`; made before the clock starts.
+    fn prompt(&self, index: usize, case: &CaseSpec, number: u32) -> anyhow::Result<Prompt>;
+
+    /// Text to ids, by arm `index`: the step that is timed as tokenisation.
+    fn encode(&self, index: usize, text: &str) -> anyhow::Result<Vec<u32>>;
 
     /// Loads arm `index` with room for `capacity` tokens.
     fn load(&mut self, index: usize, capacity: usize) -> anyhow::Result<LoadedArm>;
@@ -27,15 +30,6 @@ pub struct LoadedArm {
     pub engine: Box<dyn Engine>,
     /// Bytes of weights that a decode step must read.
     pub decode_weight_bytes: Option<u64>,
-}
-
-/// Makes prompts of exact lengths, and turns them into ids.
-pub trait Prompts {
-    /// The prompt of request `index` of a case; made before the clock starts.
-    fn prompt(&self, case: &CaseSpec, index: u32) -> anyhow::Result<Prompt>;
-
-    /// Text to ids: the step that is timed as tokenisation.
-    fn encode(&self, text: &str) -> anyhow::Result<Vec<u32>>;
 }
 
 /// A prompt in hand.

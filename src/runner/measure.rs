@@ -2,30 +2,32 @@
 
 use std::time::Duration;
 
-use super::arm::Prompts;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::sample::Sample;
+
+/// Turns text into ids.
+pub type Encode<'a> = &'a dyn Fn(&str) -> anyhow::Result<Vec<u32>>;
 
 /// Times one request from an empty cache: tokenise, prefill, then `output_tokens` ids.
 ///
 /// A failure ends the sample early and stands in its `error`; what was timed before stays.
 pub fn request(
     engine: &mut dyn Engine,
-    prompts: &dyn Prompts,
+    encode: Encode<'_>,
     clock: &dyn Clock,
     text: &str,
     output_tokens: u32,
 ) -> Sample {
     let mut sample = empty(output_tokens);
-    let outcome = timed_request(engine, prompts, clock, text, output_tokens, &mut sample);
+    let outcome = timed_request(engine, encode, clock, text, output_tokens, &mut sample);
     sample.error = outcome.err().map(|error| format!("{error:#}"));
     sample
 }
 
 fn timed_request(
     engine: &mut dyn Engine,
-    prompts: &dyn Prompts,
+    encode: Encode<'_>,
     clock: &dyn Clock,
     text: &str,
     output_tokens: u32,
@@ -33,7 +35,7 @@ fn timed_request(
 ) -> anyhow::Result<()> {
     engine.reset()?;
     let start = clock.now();
-    let ids = prompts.encode(text)?;
+    let ids = encode(text)?;
     let encoded = clock.now();
     sample.prompt_tokens = ids.len() as u32;
     sample.tokenize_ms = Some(ms(encoded - start));

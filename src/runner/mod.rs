@@ -6,6 +6,7 @@
 pub mod arm;
 pub mod campaign;
 pub mod measure;
+pub mod plan;
 pub mod schedule;
 mod visit;
 mod warm_up;

@@ -144,13 +144,14 @@ impl<'v, 'a> Visit<'v, 'a> {
     }
 
     fn timed(&mut self, loaded: &mut LoadedArm, prompt: &Prompt, output_tokens: u32) -> Sample {
-        let prompts = self.campaign.arms.prompts(self.turn.arm);
-        measure::request(loaded.engine.as_mut(), prompts, self.campaign.clock, &prompt.text, output_tokens)
+        let (arms, arm) = (&*self.campaign.arms, self.turn.arm);
+        let encode = |text: &str| arms.encode(arm, text);
+        measure::request(loaded.engine.as_mut(), &encode, self.campaign.clock, &prompt.text, output_tokens)
     }
 
     fn fill(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<()> {
         let prompt = self.prompt(index)?;
-        let ids = self.campaign.arms.prompts(self.turn.arm).encode(&prompt.text)?;
+        let ids = self.campaign.arms.encode(self.turn.arm, &prompt.text)?;
         measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids).map(drop)
     }
 
@@ -158,7 +159,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         let number = self.outcome.prompts;
         self.outcome.prompts += 1;
         let case = &mut self.outcome.arms[self.turn.arm].cases[index];
-        let prompt = self.campaign.arms.prompts(self.turn.arm).prompt(&case.spec, number)?;
+        let prompt = self.campaign.arms.prompt(self.turn.arm, &case.spec, number)?;
         case.truncated |= prompt.truncated;
         case.no_chat_template |= prompt.no_chat_template;
         Ok(prompt)

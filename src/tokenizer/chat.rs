@@ -187,6 +187,13 @@ mod tests {
     }
 
     #[test]
+    fn blocks_take_their_line_with_them() {
+        // jinja2.Environment(trim_blocks=True, lstrip_blocks=True), as transformers sets it up
+        let template = ChatTemplate::parse("a\n{% if true %}\n  b\n  {% endif %}\nc\n").unwrap();
+        assert_eq!(template.render(&hello(), Thinking::Off, Ending::LastMessage).unwrap(), "a\n  b\nc");
+    }
+
+    #[test]
     fn python_methods_slices_and_loop_controls_work() {
         let source = "{% for m in messages[::-1] %}{% if loop.index0 > 0 %}{% break %}{% endif %}\
                       {{ m.content.strip('o').upper() }}{% endfor %}";

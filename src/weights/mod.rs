@@ -14,6 +14,7 @@ pub mod gguf_shape;
 pub mod obtain;
 pub mod origin;
 pub mod precision;
+pub mod preview;
 pub mod random;
 mod rows;
 pub mod safetensors;

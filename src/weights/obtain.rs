@@ -114,19 +114,43 @@ impl Search<'_> {
     }
 
     fn from_catalog(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
-        let Some(entry) = self.catalog.find(id) else {
-            return Err(ObtainError::UnknownId { id: id.into(), near: self.catalog.nearest(id) });
-        };
+        let entry = self.entry(id)?;
         if self.weights == WeightsChoice::Random {
             return Ok(random(entry, "random weights were asked for", None));
         }
         let repo = HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() };
         match self.from_repo(&entry.id, &repo, listener) {
             Ok(model) => Ok(Obtained { license: Some(entry.license.clone()), ..model }),
-            Err(ObtainError::Hub(error)) if self.weights == WeightsChoice::Auto && error.is_unreachable() => {
+            Err(ObtainError::Hub(error)) if self.may_fall_back(&error) => {
                 Ok(random(entry, "the hub could not be reached", Some(error.what())))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The catalog's entry of that id.
+    pub(super) fn entry(&self, id: &str) -> Result<&Entry, ObtainError> {
+        let unknown = || ObtainError::UnknownId { id: id.into(), near: self.catalog.nearest(id) };
+        self.catalog.find(id).ok_or_else(unknown)
+    }
+
+    /// The catalog's entry of a repository.
+    pub(super) fn entry_of(&self, repo: &HubRepo) -> Option<&Entry> {
+        self.catalog.entries.iter().find(|entry| entry.repo.eq_ignore_ascii_case(&repo.id))
+    }
+
+    /// Whether random weights are a way out of `error`.
+    pub(super) fn may_fall_back(&self, error: &HubError) -> bool {
+        self.weights == WeightsChoice::Auto && error.is_unreachable()
+    }
+
+    /// The repository's commit and files. Where the hub does not answer at once, what the cache
+    /// knows of it: a complete cache needs no hub.
+    pub(super) fn listing(&self, repo: &HubRepo) -> Result<Snapshot, HubError> {
+        let revision = repo.revision.as_deref();
+        match self.hub.reachable() {
+            Ok(()) => self.hub.resolve(&repo.id, revision),
+            Err(error) => self.hub.resolve_cached(&repo.id, revision).map_err(|_| error),
         }
     }
 
@@ -137,7 +161,7 @@ impl Search<'_> {
         repo: &HubRepo,
         listener: &mut dyn Listener,
     ) -> Result<Obtained, ObtainError> {
-        let entry = self.catalog.entries.iter().find(|entry| entry.repo.eq_ignore_ascii_case(&repo.id));
+        let entry = self.entry_of(repo);
         if self.weights == WeightsChoice::Random {
             let entry = entry.ok_or_else(|| ObtainError::NoShape(format!("'{name}'")))?;
             return Ok(random(entry, "random weights were asked for", None));
@@ -148,7 +172,7 @@ impl Search<'_> {
                 let folder = folder_of(&files)?;
                 Ok(hub(name, snapshot, &files, from_folder(&folder)?))
             }
-            (Err(error), Some(entry)) if self.weights == WeightsChoice::Auto && error.is_unreachable() => {
+            (Err(error), Some(entry)) if self.may_fall_back(&error) => {
                 Ok(random(entry, "the hub could not be reached", Some(error.what())))
             }
             (Err(error), _) => Err(error.into()),
@@ -177,7 +201,7 @@ impl Search<'_> {
         wanted: &Wanted,
         listener: &mut dyn Listener,
     ) -> Result<(Snapshot, Vec<LocalFile>), HubError> {
-        let snapshot = self.hub.resolve(&repo.id, repo.revision.as_deref())?;
+        let snapshot = self.listing(repo)?;
         let mut read_index = |name: &str| {
             let mut files = self.hub.fetch(&snapshot, &[name.to_owned()], &mut |e| listener.event(e))?;
             Ok(files.remove(0))
@@ -209,15 +233,15 @@ impl Search<'_> {
 }
 
 /// Weights on this machine, looked at.
-struct Found {
-    shape: ModelShape,
+pub(super) struct Found {
+    pub shape: ModelShape,
     place: Place,
     weight_files: Vec<PathBuf>,
-    file_quantization: Option<String>,
+    pub file_quantization: Option<String>,
     text: Loaded,
 }
 
-fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
+pub(super) fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
     let config = folder.join("config.json");
     let weight_files = safetensors::weight_files(folder)?;
     if !config.is_file() || weight_files.is_empty() {
@@ -228,7 +252,7 @@ fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
     Ok(Found { shape, place: Place::Folder(folder.into()), weight_files, file_quantization: None, text })
 }
 
-fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
+pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
     let source = GgufSource::open(file)?;
     let shape = source.shape()?;
     let text = load::from_gguf(source.metadata(), shape.vocab_size);
@@ -284,27 +308,9 @@ fn random(entry: &Entry, why: &str, fallback: Option<String>) -> Obtained {
 
 /// A local file with its SHA-256; `None` where it could not be read (loading will say why).
 fn hashed(path: &Path) -> FileRecord {
-    use sha2::{Digest, Sha256};
-    let hash = || -> std::io::Result<String> {
-        let mut hasher = Sha256::new();
-        std::io::copy(&mut std::fs::File::open(path)?, &mut HashWriter(&mut hasher))?;
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-    };
     FileRecord {
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
-        sha256: hash().ok(),
-    }
-}
-
-struct HashWriter<'a, D>(&'a mut D);
-
-impl<D: sha2::Digest> std::io::Write for HashWriter<'_, D> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        sha256: crate::hub::sha256(path).ok(),
     }
 }

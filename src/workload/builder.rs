@@ -162,8 +162,10 @@ impl<'a> RequestBuilder<'a> {
             }
         }
         region.before = &head;
-        let fitted = region.fit(self.tokenizer, context_tokens as usize)?;
-        Ok(fitted.map(|fitted| (fitted.text, body.notes(fitted.kept))))
+        match region.fit(self.tokenizer, context_tokens as usize)? {
+            Some(fitted) => Ok(Some((fitted.text, body.notes(fitted.kept)))),
+            None => Err(self.inexact(context_tokens)),
+        }
     }
 
     /// System text and question; then the question; then what is left of it.

@@ -28,7 +28,7 @@ pub(super) enum Borders {
 pub(super) struct Region<'a> {
     pub(super) before: &'a str,
     pub(super) flexible: &'a str,
-    /// Stands between the middle and `after`, where the middle is not empty; a space where it does not fit.
+    /// Stands between the middle and `after`, where the middle is not empty; less where it does not fit.
     pub(super) joint: &'a str,
     pub(super) after: &'a str,
     pub(super) keep: Keep,
@@ -73,8 +73,8 @@ impl Region<'_> {
                 false => high = middle,
             }
         }
-        let close = Region { joint: " ", ..*self };
-        for region in [self, &close] {
+        for joint in [self.joint, " ", ""] {
+            let region = Region { joint, ..*self };
             for cut in cuts[..=low].iter().rev().take(STEPS_BACK) {
                 if let Some(filler) = region.filler(tokenizer, cut, target)? {
                     return Ok(Some(Fitted { text: region.assembled(cut, &filler), kept: cut.len() }));

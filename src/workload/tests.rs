@@ -249,7 +249,9 @@ fn a_tokenizer_whose_parts_do_not_add_up_is_served_all_the_same() {
     let world = World::new();
     let builder = RequestBuilder::new(&Awkward, None, &world.corpus, &world.scenarios, 1, Thinking::Off);
     for tokens in [300, 777, 1500, 4000] {
-        check(&builder.rag(tokens, 2).unwrap(), &Awkward, tokens);
+        let request = builder.rag(tokens, 2).unwrap();
+        check(&request, &Awkward, tokens);
+        assert!(!request.truncated, "{:?}", request.notes);
     }
 }
 

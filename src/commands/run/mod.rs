@@ -1,0 +1,165 @@
+//! `ctxbench run`: from what was typed to a report. Wiring: each step is another room's.
+
+mod arms;
+mod dry_run;
+mod models;
+mod progress;
+mod record;
+mod resume;
+mod witness;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use self::arms::CandleArms;
+use self::progress::RunObserver;
+use self::record::Recorder;
+use crate::cli::{Format, RunArgs};
+use crate::clock::{Clock, SystemClock};
+use crate::commands::report::exporter;
+use crate::config::RunConfig;
+use crate::device::{select, threads};
+use crate::prompts::corpus::Corpus;
+use crate::prompts::scenarios::Scenarios;
+use crate::report::document::Document;
+use crate::report::write::check_writable;
+use crate::runner::campaign::{Campaign, Outcome};
+use crate::runner::schedule::Budget;
+use crate::tokenizer::chat::Thinking;
+use crate::tokenizer::load::Loaded;
+use crate::verdict::validity::Status;
+use crate::workload::RequestBuilder;
+
+/// Runs the command.
+pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock::default();
+    let resumed = args.resume.as_deref().map(resume::read).transpose()?;
+    let typed = resumed.as_ref().map_or_else(command_line, |r| r.document.command.clone());
+    let args = resumed.as_ref().map_or(args, |r| r.args.clone());
+    let config = RunConfig::new(&args)?;
+    let threads = threads::settle(config.threads)?;
+    let device = select::open(config.device)?;
+    let folder = output_folder(&args, resumed.as_ref().map(|r| r.folder.as_path()));
+    if !args.dry_run {
+        check_writable(&folder)?;
+    }
+    let texts = Texts::read(&config)?;
+    if args.dry_run {
+        return dry_run::run(&config, &texts, &clock);
+    }
+    let models = models::obtain(&config)?;
+    let builders: Vec<_> = models.iter().map(|model| texts.builder(&model.text, &config)).collect();
+    let arms = arms::plan(&config, &models, &builders)?;
+    let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &clock)?;
+    let outcome = match &resumed {
+        Some(resumed) => {
+            recorder.began(&resumed.document.started_at);
+            resume::outcome(&resumed.document, &arms, &recorder)?
+        }
+        None => Outcome::new(arms.iter().map(|arm| arm.plan.cases.clone()).collect()),
+    };
+    let mut source =
+        CandleArms { models: &models, builders: &builders, arms: &arms, device, config: &config };
+    let stop = stop_on_interrupt()?;
+    let mut observer = RunObserver::new(&recorder, &folder, &config.formats);
+    let campaign = Campaign {
+        arms: &mut source,
+        budget: remaining(config.budget, &clock),
+        seed: config.seed,
+        clock: &clock,
+        witness: &mut witness::BoxWitness::default(),
+        observer: &mut observer,
+        stop: &stop,
+    };
+    let outcome = campaign.run(outcome);
+    observer.finish()?;
+    recorder.finished(&outcome);
+    finish(&recorder.document(&outcome), &folder, &config)
+}
+
+/// The command as typed, without the path of the program.
+fn command_line() -> Vec<String> {
+    let words = std::env::args().skip(1);
+    std::iter::once("ctxbench".to_owned()).chain(words).collect()
+}
+
+fn output_folder(args: &RunArgs, resumed: Option<&Path>) -> PathBuf {
+    let named = resumed.map(Path::to_path_buf).or_else(|| args.output.clone());
+    named.unwrap_or_else(|| {
+        let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+        PathBuf::from("reports").join(format!("run-{time}"))
+    })
+}
+
+/// What is asked and over what.
+pub(super) struct Texts {
+    scenarios: Scenarios,
+    corpus: Corpus,
+}
+
+impl Texts {
+    fn read(config: &RunConfig) -> anyhow::Result<Self> {
+        let scenarios = match &config.prompts {
+            Some(file) => Scenarios::from_file(file)?,
+            None => Scenarios::shipped()?,
+        };
+        let corpus = match &config.corpus {
+            Some(folder) => Corpus::from_folder(folder, &scenarios)?,
+            None => Corpus::shipped(&scenarios)?,
+        };
+        Ok(Self { scenarios, corpus })
+    }
+
+    fn builder<'a>(&'a self, text: &'a Loaded, config: &RunConfig) -> RequestBuilder<'a> {
+        let thinking = if config.thinking { Thinking::On } else { Thinking::Off };
+        let (tokenizer, template) = (text.tokenizer.as_ref(), text.template.as_ref());
+        RequestBuilder::new(tokenizer, template, &self.corpus, &self.scenarios, config.seed, thinking)
+    }
+}
+
+/// The time limit counts from the start of the program: downloads and probes are part of it.
+fn remaining(budget: Budget, clock: &dyn Clock) -> Budget {
+    Budget { time: budget.time.map(|time| time.saturating_sub(clock.now())), ..budget }
+}
+
+/// The first Ctrl-C ends the run after the sample in progress; the second ends the program.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this sample; what was measured is kept (Ctrl-C again to stop at once)");
+    })
+    .context("could not listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Writes the last state, prints it where asked, and says by the exit code how it went.
+fn finish(document: &Document, folder: &Path, config: &RunConfig) -> anyhow::Result<ExitCode> {
+    progress::save(document, folder, &config.formats)?;
+    if config.formats.contains(&Format::Terminal) {
+        let mut out = io::stdout().lock();
+        exporter(Format::Terminal).write(document, &mut out)?;
+        out.flush()?;
+    }
+    crate::commands::progress::remark(&format!("report: {}", folder.display()));
+    let measured = document.cases.iter().any(|case| case.samples.iter().any(|s| s.is_complete()));
+    if !measured {
+        let reason = document.cases.iter().find_map(|case| case.error.clone());
+        anyhow::bail!(
+            "nothing was measured: {}",
+            reason.unwrap_or_else(|| "the run was stopped or had no time".into())
+        );
+    }
+    let failed =
+        document.cases.iter().any(|c| c.error.is_some() || c.samples.iter().any(|s| !s.is_complete()));
+    let flagged = config.strict && document.validity.status != Status::Valid;
+    Ok(if failed || flagged { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

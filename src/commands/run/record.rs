@@ -1,0 +1,170 @@
+//! What stays the same during a run, and the document at any moment of it.
+
+use std::cell::Cell;
+
+use super::arms::{ArmSpec, layout};
+use crate::catalog::memory::weight_bytes;
+use crate::cli::Quantization;
+use crate::clock::Clock;
+use crate::config::RunConfig;
+use crate::device::memory::Memory;
+use crate::device::roofline::Roofline;
+use crate::device::select::DeviceChoice;
+use crate::engine::build::cache_bytes_per_value;
+use crate::environment::{Environment, Tool};
+use crate::report::assemble::{ArmRecord, RunRecord, assemble};
+use crate::report::document::{Document, LeftOut, ModelRecord, WeightsOrigin};
+use crate::runner::campaign::{Dropped, Outcome};
+use crate::units;
+use crate::verdict::judge::RunFacts;
+use crate::weights::obtain::{Obtained, Place};
+
+/// Makes documents out of outcomes.
+pub struct Recorder<'a> {
+    config: &'a RunConfig,
+    models: &'a [Obtained],
+    arms: &'a [ArmSpec],
+    record: RunRecord,
+    /// Whether no more is to come.
+    done: Cell<bool>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Looks at the box, and measures what it can do (a few seconds).
+    pub fn new(
+        config: &'a RunConfig,
+        models: &'a [Obtained],
+        arms: &'a [ArmSpec],
+        command: Vec<String>,
+        threads: u32,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<Self> {
+        let mut environment = Environment::detect(threads);
+        if config.device == DeviceChoice::Cpu {
+            Roofline::probe(clock, Memory::now().available_bytes)?.fill(&mut environment);
+        }
+        let random = |m: &Obtained| m.origin == WeightsOrigin::Random;
+        let tool = Tool::this_build();
+        let facts = RunFacts {
+            debug_build: tool.profile != "release",
+            random_weights: models.iter().any(random),
+            fallback: models.iter().find_map(|m| m.fallback.clone()),
+            stand_in_tokenizer: models.iter().any(|m| m.text.tokenizer.name() == "stand-in"),
+            single_stream: true,
+            interrupted: false,
+        };
+        let record = RunRecord {
+            tool,
+            started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            command,
+            environment,
+            seed: config.seed,
+            models: models.iter().map(|model| model_record(model, config)).collect(),
+            target_half_width: config.budget.runs.is_none().then_some(config.budget.target_half_width),
+            facts,
+        };
+        Ok(Self { config, models, arms, record, done: Cell::new(false) })
+    }
+
+    /// What was recorded of box and models.
+    pub fn record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Keeps the beginning of a run that goes on.
+    pub fn began(&mut self, started_at: &str) {
+        self.record.started_at = started_at.into();
+    }
+
+    /// Notes that the campaign is over.
+    pub fn finished(&mut self, outcome: &Outcome) {
+        self.record.facts.interrupted = outcome.interrupted;
+        self.done.set(true);
+    }
+
+    /// The document of what there is so far; until the end it says that the run was not finished.
+    pub fn document(&self, outcome: &Outcome) -> Document {
+        let device = self.config.device.to_string();
+        let dtype = format!("{:?}", self.config.dtype).to_lowercase();
+        let arms: Vec<ArmRecord<'_>> = self
+            .arms
+            .iter()
+            .zip(&outcome.arms)
+            .map(|(arm, taken)| {
+                let model = &self.models[arm.model];
+                ArmRecord {
+                    model: &model.id,
+                    quantization: &arm.label,
+                    dtype: &dtype,
+                    device: &device,
+                    shape: &model.shape,
+                    attention_path: taken.attention_path.as_deref(),
+                    decode_weight_bytes: taken.decode_weight_bytes,
+                    weights_bytes: Some(self.weights_bytes(arm, model)),
+                    kv_bytes_per_token: kv_bytes_per_token(model, self.config),
+                    error: taken.error.as_deref(),
+                    cases: &taken.cases,
+                }
+            })
+            .collect();
+        let mut record = self.record.clone();
+        record.facts.interrupted |= !self.done.get();
+        assemble(&record, &arms, self.left_out(outcome))
+    }
+
+    /// A GGUF's weights take what its file does; others follow from shape and type.
+    fn weights_bytes(&self, arm: &ArmSpec, model: &Obtained) -> u64 {
+        match (&model.place, arm.quantization) {
+            (Place::Gguf(_), Quantization::Native) => model.files.iter().map(|f| f.bytes).sum(),
+            _ => weight_bytes(
+                &model.shape,
+                arm.quantization,
+                layout(self.config, arm.quantization).dtype_bytes,
+            ),
+        }
+    }
+
+    fn left_out(&self, outcome: &Outcome) -> Vec<LeftOut> {
+        let too_long = self.arms.iter().flat_map(|arm| {
+            let model = &self.models[arm.model].id;
+            arm.plan.too_long.iter().map(move |case| LeftOut {
+                what: format!("{model}/{}/{}", arm.label, case.spec.label()),
+                why: case.why.clone(),
+            })
+        });
+        outcome.left_out.iter().map(|dropped| self.no_time(dropped)).chain(too_long).collect()
+    }
+
+    fn no_time(&self, dropped: &Dropped) -> LeftOut {
+        let needs = units::milliseconds(dropped.needs.as_secs_f64() * 1000.0);
+        let tokens = units::tokens(dropped.spec.tokens);
+        let option = if dropped.spec.kind.name() == "decode" { "--depth" } else { "--context" };
+        LeftOut {
+            what: dropped.spec.label(),
+            why: format!(
+                "it would have taken about {needs} more than the time allowed; ask for it with `{option} {tokens}`, \
+                 or allow more with --max-time"
+            ),
+        }
+    }
+}
+
+fn kv_bytes_per_token(model: &Obtained, config: &RunConfig) -> u64 {
+    model.shape.kv_bytes_per_token(cache_bytes_per_value(config.dtype))
+}
+
+fn model_record(model: &Obtained, config: &RunConfig) -> ModelRecord {
+    ModelRecord {
+        id: model.id.clone(),
+        repo: model.repo.clone(),
+        revision: model.revision.clone(),
+        files: model.files.clone(),
+        weights: model.origin,
+        parameters: model.shape.parameters(),
+        architecture: model.shape.architecture.name().into(),
+        max_positions: model.shape.max_positions as u64,
+        kv_bytes_per_token: kv_bytes_per_token(model, config),
+        tokenizer: model.text.tokenizer.name().into(),
+        license: model.license.clone(),
+    }
+}
