@@ -61,6 +61,7 @@ impl Engine for Idle {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the result of a benchmark goes to stdout")]
 fn main() -> anyhow::Result<()> {
     let clock = SystemClock::default();
     let tool = step_ms(&mut Idle { depth: 0 }, &clock, STEPS, EMPTY_REQUESTS)?;

@@ -1,6 +1,6 @@
 //! Causal attention with grouped heads, as blocks of matrix products. The only attention.
 //!
-//! Query rows are taken [`QUERY_BLOCK`] at a time, so that the scores in flight are
+//! Query rows are taken `QUERY_BLOCK` at a time, so that the scores in flight are
 //! (heads × block × keys) and never (heads × keys²). Keys and values are read where they lie
 //! in the cache; the query heads that share a key head are stacked into the rows of one product,
 //! so nothing is repeated. A single token on the CPU takes a loop of its own: such thin products

@@ -105,21 +105,21 @@ impl Search<'_> {
     /// Brings the model that `text` names.
     pub fn obtain(&self, text: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         match ModelRef::parse(text) {
-            ModelRef::Catalog(id) => self.from_catalog(&id, listener),
-            ModelRef::Repo(repo) => self.from_repo(text, &repo, listener),
-            ModelRef::HubGguf { repo, file } => self.from_hub_gguf(text, &repo, &file, listener),
+            ModelRef::Catalog(id) => self.catalog_model(&id, listener),
+            ModelRef::Repo(repo) => self.repo_model(text, &repo, listener),
+            ModelRef::HubGguf { repo, file } => self.hub_gguf_model(text, &repo, &file, listener),
             ModelRef::Folder(path) => Ok(self.local(text, from_folder(&path)?)),
             ModelRef::GgufFile(path) => Ok(self.local(text, from_gguf(&path)?)),
         }
     }
 
-    fn from_catalog(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
+    fn catalog_model(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         let entry = self.entry(id)?;
         if self.weights == WeightsChoice::Random {
             return Ok(random(entry, "random weights were asked for", None));
         }
         let repo = HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() };
-        match self.from_repo(&entry.id, &repo, listener) {
+        match self.repo_model(&entry.id, &repo, listener) {
             Ok(model) => Ok(Obtained { license: Some(entry.license.clone()), ..model }),
             Err(ObtainError::Hub(error)) if self.may_fall_back(&error) => {
                 Ok(random(entry, "the hub could not be reached", Some(error.what())))
@@ -155,7 +155,7 @@ impl Search<'_> {
     }
 
     /// A repository that is in the catalog has a shape to fall back on, too.
-    fn from_repo(
+    fn repo_model(
         &self,
         name: &str,
         repo: &HubRepo,
@@ -179,7 +179,7 @@ impl Search<'_> {
         }
     }
 
-    fn from_hub_gguf(
+    fn hub_gguf_model(
         &self,
         name: &str,
         repo: &HubRepo,
