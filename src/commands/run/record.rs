@@ -142,8 +142,8 @@ impl<'a> Recorder<'a> {
         LeftOut {
             what: dropped.spec.label(),
             why: format!(
-                "it would have taken about {needs} more than the time allowed; ask for it with `{option} {tokens}`, \
-                 or allow more with --max-time"
+                "its least samples would take about {needs}, which the time allowed does not leave; ask for it with \
+                 `{option} {tokens}`, or allow more with --max-time"
             ),
         }
     }
