@@ -80,7 +80,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("model", &["hub", "catalog"]),
 ];
 
-/// Words of code that stand in one file only, tests included, and what for.
+/// Words of code that stand in one file or folder only, tests included, and what for.
 const ONLY_IN: &[(&str, &str, &str)] = &[
     ("feature = \"", "device/select.rs", "a build feature matters only where a device is chosen"),
     ("unsafe", "weights/safetensors.rs", "mapping a file is the one unsafe act"),
@@ -91,8 +91,14 @@ const ONLY_IN: &[(&str, &str, &str)] = &[
     ("fn rms_norm", "model/norm.rs", "one RMSNorm"),
     ("ops::rms_norm", "model/norm.rs", "one RMSNorm"),
     ("struct Attention", "model/attention.rs", "one attention"),
-    ("softmax", "model/kernels/causal_softmax.rs", "one softmax over scores"),
-    ("fn causal_softmax", "model/kernels/causal_softmax.rs", "one softmax over scores"),
+    ("softmax", "model/kernels/", "one softmax over scores"),
+    ("exp::exp", "model/kernels/", "a fused kernel makes its softmax of it"),
+];
+
+/// Functions that are called in these files only: the kernels of the one attention, each for other shapes.
+const CALLED_IN: &[(&str, &[&str])] = &[
+    ("causal_softmax(", &["model/attention.rs", "model/kernels/causal_softmax.rs"]),
+    ("decode_attention(", &["model/attention.rs", "model/kernels/decode_attention.rs"]),
 ];
 
 /// One source file: its path below `src`, and its text without comments.
@@ -239,14 +245,16 @@ fn what_belongs_in_one_place_is_in_that_place_only() {
     let sources = sources();
     let mut wrong = Vec::new();
     for (word, home, why) in ONLY_IN {
-        let elsewhere = |source: &&Source| source.path != *home && holds_word(&source.code, word);
+        let elsewhere = |source: &&Source| !source.path.starts_with(home) && holds_word(&source.code, word);
         let told = |source: &Source| format!("{}: `{word}` belongs in {home} only: {why}", source.path);
         wrong.extend(sources.iter().filter(elsewhere).map(told));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let softmax = |source: &&Source| holds_word(&source.code, "causal_softmax(");
-    let callers: BTreeSet<&str> = sources.iter().filter(softmax).map(|source| source.path.as_str()).collect();
-    assert_eq!(callers, ["model/attention.rs", "model/kernels/causal_softmax.rs"].into());
+    for (call, expected) in CALLED_IN {
+        let callers = sources.iter().filter(|source| holds_word(&source.code, call));
+        let callers: BTreeSet<&str> = callers.map(|source| source.path.as_str()).collect();
+        assert_eq!(callers, expected.iter().copied().collect(), "{call}");
+    }
 }
 
 #[test]
