@@ -7,6 +7,7 @@
 pub mod block_type;
 pub mod config_json;
 pub mod error;
+mod found;
 pub mod gguf;
 mod gguf_header;
 mod gguf_names;

@@ -15,6 +15,7 @@ use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
 use crate::report::document::{Document, LeftOut, ModelRecord, WeightsOrigin};
 use crate::runner::campaign::{Dropped, Outcome};
+use crate::sample::case::Kind;
 use crate::units;
 use crate::verdict::judge::RunFacts;
 use crate::weights::obtain::{Obtained, Place};
@@ -138,12 +139,15 @@ impl<'a> Recorder<'a> {
     fn no_time(&self, dropped: &Dropped) -> LeftOut {
         let needs = units::milliseconds(dropped.needs.as_secs_f64() * 1000.0);
         let tokens = units::tokens(dropped.spec.tokens);
-        let option = if dropped.spec.kind.name() == "decode" { "--depth" } else { "--context" };
+        let option = if dropped.spec.kind == Kind::Decode { "--depth" } else { "--context" };
+        let remedy = match self.config.budget.time_is_strict {
+            true => "raise --max-time".into(),
+            false => format!("ask for it with `{option} {tokens}`, or allow more with --max-time"),
+        };
         LeftOut {
             what: dropped.spec.label(),
             why: format!(
-                "its least samples would take about {needs}, which the time allowed does not leave; ask for it with \
-                 `{option} {tokens}`, or allow more with --max-time"
+                "its least samples would take about {needs}, which the time allowed does not leave; {remedy}"
             ),
         }
     }
