@@ -101,6 +101,8 @@ impl Attention {
             .contiguous()?
             .reshape((self.kv_heads, rows * group, self.head_dim))?;
         let scale = 1.0 / (self.head_dim as f64).sqrt();
+        // In 16 bits scores are kept in range by scaling before the product; Qwen2's keys are large.
+        let (q, scale) = if q.dtype() == DType::F32 { (q, scale) } else { ((q * scale)?, 1.0) };
         let mixed = if decodes_fused(&q, rows) {
             decode_attention(&q, &keys, &values, scale)?
         } else {

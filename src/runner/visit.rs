@@ -216,8 +216,9 @@ impl<'v, 'a> Visit<'v, 'a> {
         self.outcome.left_out.iter().any(|dropped| dropped.spec == *spec)
     }
 
+    /// Whether nothing more may be begun: Ctrl-C, or the end of the time that the user set.
     pub(super) fn stopped(&self) -> bool {
-        self.campaign.stop.load(Ordering::Relaxed)
+        self.campaign.stop.load(Ordering::Relaxed) || self.campaign.is_over(self.turn.end)
     }
 
     pub(super) fn tell(&mut self, event: Event<'_>) {

@@ -133,7 +133,26 @@ impl<'a> Recorder<'a> {
                 why: case.why.clone(),
             })
         });
-        outcome.left_out.iter().map(|dropped| self.no_time(dropped)).chain(too_long).collect()
+        let no_time = outcome.left_out.iter().map(|dropped| self.no_time(dropped));
+        no_time.chain(too_long).chain(self.never_begun(outcome)).collect()
+    }
+
+    /// Cases whose turn never came, once the run is over.
+    fn never_begun(&self, outcome: &Outcome) -> Vec<LeftOut> {
+        let mut cases = Vec::new();
+        for (arm, taken) in self.arms.iter().zip(&outcome.arms).filter(|_| self.done.get()) {
+            let open = taken
+                .cases
+                .iter()
+                .filter(|c| c.samples.is_empty() && c.error.is_none() && taken.error.is_none());
+            let not_named =
+                open.filter(|case| !outcome.left_out.iter().any(|dropped| dropped.spec == case.spec));
+            cases.extend(not_named.map(|case| LeftOut {
+                what: format!("{}/{}/{}", self.models[arm.model].id, arm.label, case.spec.label()),
+                why: "the run ended before its turn; raise --max-time, or go on with --resume".into(),
+            }));
+        }
+        cases
     }
 
     fn no_time(&self, dropped: &Dropped) -> LeftOut {
