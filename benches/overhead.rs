@@ -61,6 +61,7 @@ impl Engine for Idle {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the result of a benchmark goes to stdout")]
 fn main() -> anyhow::Result<()> {
     let clock = SystemClock::default();
     let tool = step_ms(&mut Idle { depth: 0 }, &clock, STEPS, EMPTY_REQUESTS)?;
@@ -87,7 +88,8 @@ fn step_ms(engine: &mut dyn Engine, clock: &dyn Clock, steps: u32, requests: usi
 
 fn real_engine() -> anyhow::Result<CandleEngine> {
     let catalog = Catalog::load(None)?;
-    let entry = catalog.find("qwen3-0.6b").ok_or_else(|| anyhow::anyhow!("qwen3-0.6b is not in the catalog"))?;
+    let entry =
+        catalog.find("qwen3-0.6b").ok_or_else(|| anyhow::anyhow!("qwen3-0.6b is not in the catalog"))?;
     let precision = Precision { quantization: Quantization::Q8_0, dtype: candle_core::DType::F32 };
     let mut model = OpenModel::random(entry.shape.clone(), 42);
     let decoder = model.decoder(precision, &candle_core::Device::Cpu, &mut |_, _| {})?;

@@ -52,8 +52,8 @@ pub enum Command {
 /// Arguments of `ctxbench run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Catalog id (qwen3-0.6b), hub repo (Qwen/Qwen3-0.6B[@revision]), folder, .gguf file, or
-    /// hub GGUF (repo:file.gguf).
+    /// Catalog id (qwen3-0.6b), hub repo (Qwen/Qwen3-0.6B, or with @revision behind it), folder,
+    /// .gguf file, or hub GGUF (repo:file.gguf).
     #[arg(value_name = "MODEL")]
     pub models: Vec<String>,
 
@@ -117,7 +117,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["models", "output"])]
     pub resume: Option<PathBuf>,
 
-    /// Folder for the results, always with report.json; the default is reports/run-<time>.
+    /// Folder for the results, always with report.json; the default is `reports/run-TIME`.
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
@@ -279,7 +279,7 @@ pub struct ModelsArgs {
 /// Arguments of `ctxbench fetch`.
 #[derive(Args, Clone, Debug)]
 pub struct FetchArgs {
-    /// Catalog id, hub repo[@revision], or repo:file.gguf.
+    /// Catalog id, hub repo (with @revision behind it if not main), or repo:file.gguf.
     #[arg(value_name = "MODEL")]
     pub model: String,
 

@@ -274,6 +274,16 @@ fn a_time_limit_set_by_the_user_is_kept_even_then() {
 }
 
 #[test]
+fn a_limit_set_by_the_user_ends_the_run_though_samples_are_missing() {
+    let strict = Budget { time_is_strict: true, ..budget(Some(12), None) };
+    let seen = run(Setup { arms: 3, ..setup(strict) }, &[spec(Kind::Short, 50, Wish::User)]);
+    // No request may begin after the limit; the one in progress takes a little more than a second.
+    assert!(seen.elapsed <= Duration::from_secs(14), "{:?}", seen.elapsed);
+    let taken: Vec<usize> = seen.outcome.arms.iter().map(|arm| arm.cases[0].samples.len()).collect();
+    assert!(taken.iter().any(|n| *n > 0), "{taken:?}");
+}
+
+#[test]
 fn stopping_keeps_what_was_taken() {
     let specs: Vec<_> = [100, 200, 300].map(|n| spec(Kind::Rag, n, Wish::User)).into();
     let seen = run(Setup { stop_after: Some(4), ..setup(budget(None, Some(6))) }, &specs);

@@ -86,7 +86,6 @@ fn wrong_shape(entry: &Entry) -> Option<Wrong> {
         ("shape.intermediate_size", shape.intermediate_size),
         ("shape.max_positions", shape.max_positions),
     ];
-    // Far above any model, and low enough that no product of these figures overflows.
     let impossible = counts.into_iter().find(|(_, count)| !(1..=1 << 24).contains(count));
     if let Some((key, count)) = impossible {
         return Some(Wrong(key, count.to_string(), "write a number from 1 to 16777216"));
@@ -97,6 +96,10 @@ fn wrong_shape(entry: &Entry) -> Option<Wrong> {
     }
     if !shape.head_dim.is_multiple_of(2) {
         return Some(Wrong("shape.head_dim", shape.head_dim.to_string(), "it has to be even"));
+    }
+    if let Some(wrong) = shape.impossible() {
+        let found = format!("impossible: {} {}", wrong.field, wrong.reason);
+        return Some(Wrong("shape", found, "take it from the model's config.json"));
     }
     [("shape.rope_theta", shape.rope_theta), ("shape.rms_norm_eps", shape.rms_norm_eps)]
         .into_iter()
@@ -183,6 +186,10 @@ tie_embeddings = true
             (ENTRY.replace("me/tiny", "tiny"), "line 1: repo of model 'tiny' is 'tiny'; write owner/name"),
             (ENTRY.replace("kv_heads = 2", "kv_heads = 3"), "kv_heads of model 'tiny' is 3 with 4 heads"),
             (ENTRY.replace("layers = 4", "layers = 0"), "layers of model 'tiny' is 0; write a number from 1"),
+            (
+                ENTRY.replace("layers = 4", "layers = 5000"),
+                "is impossible: layers 5000 is not a number from 1",
+            ),
             (format!("{ENTRY}{ENTRY}"), "line 18: id 'tiny' is already used on line 1"),
             ("model = 3".into(), "line 1, at 'model'"),
         ];

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use candle_core::Device;
+use comfy_table::{LineStyle, Table, presets};
 
 use crate::cli::{Quantization, TextFormat, VerifyArgs};
+use crate::device::{select, threads};
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
 use crate::engine::reference::Reference;
@@ -17,7 +19,13 @@ use crate::weights::precision::{Precision, dtype};
 
 /// Runs the command: exit code 1 if a path is beyond the tolerance.
 pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let device = Device::Cpu;
+    threads::settle(args.threads)?;
+    let device = select::select(&args.device)?;
+    anyhow::ensure!(
+        args.folder.is_dir(),
+        "'{}' is not a folder\nverify needs a folder with a model and reference.safetensors",
+        args.folder.display()
+    );
     let reference = Reference::read(&args.folder)?;
     let mut rows = Vec::new();
     for file in weight_files(&args.folder)? {
@@ -69,6 +77,7 @@ fn verify_file(
         !reference.prompts(quantized).is_empty(),
         "reference.safetensors has no gguf_q8_0_prefill to hold the quantized file '{name}' against"
     );
+    reference.check_vocabulary(model.shape().vocab_size)?;
     let precision = Precision { quantization: Quantization::Native, dtype: dtype(args.dtype) };
     let decoder = model.decoder(precision, device, &mut |_, _| {})?;
     let mut engine = CandleEngine::new(decoder, reference.longest())?;
@@ -77,8 +86,8 @@ fn verify_file(
 
 fn print_table(rows: &[PathResult], passed: bool) -> io::Result<()> {
     let number = |x: Option<f64>| x.map_or_else(|| "n/a".into(), |x| format!("{x:.2e}"));
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    let mut table = Table::new();
+    table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header(["file", "path", "prompt", "max |Δ logit|", "mean KL", "top-1", "result"]);
     for row in rows {
         table.add_row([
@@ -92,7 +101,7 @@ fn print_table(rows: &[PathResult], passed: bool) -> io::Result<()> {
         ]);
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "{table}")?;
+    writeln!(out, "{}", table.trim_fmt())?;
     writeln!(
         out,
         "{}",

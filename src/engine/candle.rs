@@ -35,6 +35,7 @@ impl CandleEngine {
 
     /// Runs `ids` and returns the logits of all of them, (ids, vocabulary), f32.
     pub fn logits_of_all(&mut self, ids: &[u32]) -> candle_core::Result<Tensor> {
+        self.logits = None;
         self.decoder.forward(ids, &self.rope, &mut self.cache, Logits::All)
     }
 
@@ -86,7 +87,7 @@ impl Engine for CandleEngine {
     }
 
     fn attention_path(&self) -> &'static str {
-        attention::PATH
+        attention::path(&self.decoder.device, self.decoder.dtype)
     }
 
     fn output_is_finite(&self) -> anyhow::Result<bool> {

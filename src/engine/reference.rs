@@ -35,12 +35,44 @@ impl Reference {
             )
         })?;
         let reference = Self { tensors };
-        anyhow::ensure!(
-            reference.prompt("short", "short_prefill").is_some(),
-            "'{}' holds no short_ids [n] with short_prefill [n, vocabulary]",
-            path.display()
-        );
+        reference.check().with_context(|| {
+            format!(
+                "'{}' is no usable reference (docs/adding-a-model.md says how to make one)",
+                path.display()
+            )
+        })?;
         Ok(reference)
+    }
+
+    /// What is there must be whole: a prompt that cannot be read must not pass by being left out.
+    fn check(&self) -> anyhow::Result<()> {
+        let pairs = [("short", "short_prefill"), ("long", "long_prefill"), ("short", "gguf_q8_0_prefill")];
+        for (name, logits) in pairs {
+            let there = self.tensors.contains_key(logits) || logits == "short_prefill";
+            anyhow::ensure!(
+                !there || self.prompt(name, logits).is_some(),
+                "it holds no {name}_ids [n] with {logits} [n, vocabulary], n at least 1"
+            );
+        }
+        let greedy = self.tensors.contains_key("greedy_ids");
+        let whole = self.ids("greedy_ids").is_some_and(|ids| !ids.is_empty());
+        anyhow::ensure!(!greedy || whole, "greedy_ids is not a list of at least one id");
+        Ok(())
+    }
+
+    /// Errors if a prompt does not fit a model with `vocabulary` ids.
+    pub fn check_vocabulary(&self, vocabulary: usize) -> anyhow::Result<()> {
+        for prompt in self.prompts(false).into_iter().chain(self.prompts(true)) {
+            let columns = prompt.logits.dim(1)?;
+            let id = prompt.ids.iter().find(|id| **id as usize >= vocabulary);
+            anyhow::ensure!(
+                columns == vocabulary && id.is_none(),
+                "the reference was made for another model: its prompt '{}' has logits of {columns} ids, \
+                 the model has {vocabulary}\nmake the reference again from this model",
+                prompt.name
+            );
+        }
+        Ok(())
     }
 
     /// The prompts to run: for exact files `short` and `long`, for quantized ones `short` against
@@ -61,7 +93,7 @@ impl Reference {
             "short" => ("short", self.ids("greedy_ids")),
             _ => ("long", None),
         };
-        (rows == ids.len()).then_some(Prompt { name, ids, logits, greedy })
+        (rows == ids.len() && rows > 0).then_some(Prompt { name, ids, logits, greedy })
     }
 
     fn ids(&self, name: &str) -> Option<Vec<u32>> {

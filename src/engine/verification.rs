@@ -18,13 +18,17 @@ pub enum Bar {
     },
     /// Mean KL divergence, and the same top-1 wherever the reference is sure.
     Quantized {
-        /// Largest difference of steps and chunks from the same file's own prefill.
+        /// Largest difference of steps and chunks from the same file's own prefill that passes at any divergence.
         tolerance: f64,
     },
 }
 
 /// Mean KL divergence that a quantized file may have from its own dequantized weights.
 const QUANTIZED_MEAN_KL: f64 = 0.05;
+/// Mean KL divergence that a quantized file's steps and chunks may have from its own prefill. They are mostly
+/// equal to the last bit, but candle rounds activations to 8 bits in such products: a number at the edge
+/// between two steps falls to either side, and every later position sees it.
+const STEPS_MEAN_KL: f64 = 0.005;
 /// A reference is sure of its top-1 where the runner-up lies this far below.
 const SURE_GAP: f32 = 1.0;
 /// Pieces of the `chunks` path, repeated until the prompt ends: uneven, and none divides the other.
@@ -147,7 +151,7 @@ impl Compared {
 }
 
 fn compare(expected: &Tensor, got: &Tensor, bar: Bar, against: Against) -> anyhow::Result<Compared> {
-    let max_abs_diff = f64::from((expected - got)?.abs()?.max_all()?.to_scalar::<f32>()?);
+    let max_abs_diff = max_abs_diff(expected, got)?;
     let mean_kl = mean_kl(expected, got)?;
     let gap = match bar {
         Bar::Exact { .. } => 0.0,
@@ -157,9 +161,19 @@ fn compare(expected: &Tensor, got: &Tensor, bar: Bar, against: Against) -> anyho
     // A comparison with NaN is false, so output that is not finite never passes.
     let near = match (bar, against) {
         (Bar::Quantized { .. }, Against::Reference) => mean_kl <= QUANTIZED_MEAN_KL,
-        (Bar::Exact { tolerance } | Bar::Quantized { tolerance }, _) => max_abs_diff <= tolerance,
+        (Bar::Quantized { tolerance }, Against::OwnPrefill) => {
+            max_abs_diff <= tolerance || mean_kl <= STEPS_MEAN_KL
+        }
+        (Bar::Exact { tolerance }, _) => max_abs_diff <= tolerance,
     };
     Ok(Compared { max_abs_diff, mean_kl, top1_equal, pass: near && top1_equal })
+}
+
+/// Largest absolute difference; NaN if any number is: candle's own maximum passes over NaN.
+fn max_abs_diff(expected: &Tensor, got: &Tensor) -> candle_core::Result<f64> {
+    let differences = (expected - got)?.abs()?.flatten_all()?.to_vec1::<f32>()?;
+    let worst = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
+    Ok(f64::from(differences.into_iter().fold(0.0, worst)))
 }
 
 /// Mean over rows of KL(expected ‖ got), in nats.
@@ -206,7 +220,23 @@ mod tests {
         let reference = rows(&[[3.0, 1.0, 0.0]]);
         assert!(compare(&reference, &rows(&[[3.0005, 1.0, 0.0]]), bar, Against::Reference).unwrap().pass);
         assert!(!compare(&reference, &rows(&[[3.002, 1.0, 0.0]]), bar, Against::Reference).unwrap().pass);
-        assert!(!compare(&reference, &rows(&[[f32::NAN, 1.0, 0.0]]), bar, Against::Reference).unwrap().pass);
+    }
+
+    #[test]
+    fn output_that_is_not_finite_fails_wherever_it_stands() {
+        let reference = rows(&[[3.0, 1.0, 0.0]]);
+        for bad in [f32::NAN, -f32::NAN, f32::NEG_INFINITY] {
+            for at in 0..3 {
+                let mut row = [3.0, 1.0, 0.0];
+                row[at] = bad;
+                for bar in [Bar::Exact { tolerance: 1e9 }, Bar::Quantized { tolerance: 1e9 }] {
+                    for against in [Against::Reference, Against::OwnPrefill] {
+                        let result = compare(&reference, &rows(&[row]), bar, against).unwrap();
+                        assert!(!result.pass, "{bad} at {at}, {bar:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -218,7 +248,9 @@ mod tests {
         let flipped = rows(&[[1.0, 3.0, 0.0], [1.0, 0.9, 0.0]]);
         let result = compare(&reference, &flipped, bar, Against::Reference).unwrap();
         assert!(!result.pass && !result.top1_equal && result.mean_kl > 0.05);
-        assert!(!compare(&reference, &close, bar, Against::OwnPrefill).unwrap().pass);
+        let far = rows(&[[2.7, 1.3, 0.0], [0.9, 1.0, 0.0]]);
+        assert!(compare(&reference, &far, bar, Against::Reference).unwrap().pass);
+        assert!(!compare(&reference, &far, bar, Against::OwnPrefill).unwrap().pass);
     }
 
     #[test]

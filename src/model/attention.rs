@@ -1,14 +1,15 @@
 //! Causal attention with grouped heads, as blocks of matrix products. The only attention.
 //!
-//! Query rows are taken [`QUERY_BLOCK`] at a time, so that the scores in flight are
+//! Query rows are taken `QUERY_BLOCK` at a time, so that the scores in flight are
 //! (heads × block × keys) and never (heads × keys²). Keys and values are read where they lie
 //! in the cache; the query heads that share a key head are stacked into the rows of one product,
-//! so nothing is repeated.
+//! so nothing is repeated. A single token on the CPU takes a loop of its own: such thin products
+//! leave most of the bandwidth unused.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::cache::{LayerCache, Seen};
-use super::kernels::causal_softmax;
+use super::kernels::{causal_softmax, decode_attention, decodes_fused};
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::rope::Rope;
@@ -16,8 +17,13 @@ use super::rope::Rope;
 /// Query rows per block: scores of 16 heads × 128 rows × 4,096 keys are 32 MiB in f32.
 pub const QUERY_BLOCK: usize = 128;
 
-/// The name of this path in reports.
-pub const PATH: &str = "blocked-matmul";
+/// The name, in reports, of the path that runs on `device` with activations of `dtype`.
+pub fn path(device: &Device, dtype: DType) -> &'static str {
+    match device.is_cpu() && dtype == DType::F32 {
+        true => "blocked-matmul, split-key decode",
+        false => "blocked-matmul",
+    }
+}
 
 /// Projections of one attention layer.
 #[derive(Clone, Debug)]
@@ -94,9 +100,15 @@ impl Attention {
             .transpose(0, 1)?
             .contiguous()?
             .reshape((self.kv_heads, rows * group, self.head_dim))?;
-        let scores = q.matmul(&keys.t()?)?; // (kv_heads, rows · group, visible)
         let scale = 1.0 / (self.head_dim as f64).sqrt();
-        let mixed = causal_softmax(scores, offset, group, scale)?.matmul(&values)?;
+        // In 16 bits scores are kept in range by scaling before the product; Qwen2's keys are large.
+        let (q, scale) = if q.dtype() == DType::F32 { (q, scale) } else { ((q * scale)?, 1.0) };
+        let mixed = if decodes_fused(&q, rows) {
+            decode_attention(&q, &keys, &values, scale)?
+        } else {
+            let scores = q.matmul(&keys.t()?)?; // (kv_heads, rows · group, visible)
+            causal_softmax(scores, offset, group, scale)?.matmul(&values)?
+        };
         mixed
             .reshape((self.kv_heads, rows, group * self.head_dim))?
             .transpose(0, 1)?

@@ -62,7 +62,42 @@ pub struct ModelShape {
     pub tie_embeddings: bool,
 }
 
+/// What makes a shape impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impossible {
+    /// The field of [`ModelShape`].
+    pub field: &'static str,
+    /// What it holds, and what it would have to hold.
+    pub reason: String,
+}
+
 impl ModelShape {
+    /// The first number that no model has. Every shape from a file must pass: the bounds lie far above
+    /// any model, and keep each product in this file from overflowing.
+    pub fn impossible(&self) -> Option<Impossible> {
+        let bounds = [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 20),
+            ("layers", self.layers, 1 << 12),
+            ("heads", self.heads, 1 << 10),
+            ("kv_heads", self.kv_heads, 1 << 10),
+            ("head_dim", self.head_dim, 1 << 12),
+            ("intermediate_size", self.intermediate_size, 1 << 20),
+            ("max_positions", self.max_positions, 1 << 24),
+        ];
+        let wrong = |field, reason| Some(Impossible { field, reason });
+        if let Some((field, count, most)) = bounds.into_iter().find(|(_, n, most)| !(1..=*most).contains(n)) {
+            return wrong(field, format!("{count} is not a number from 1 to {most}"));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return wrong("kv_heads", format!("{} does not divide {} heads", self.kv_heads, self.heads));
+        }
+        match self.head_dim.is_multiple_of(2) {
+            true => None,
+            false => wrong("head_dim", format!("{} is not even", self.head_dim)),
+        }
+    }
+
     /// Weights of the text model; a tied head counts once.
     pub fn parameters(&self) -> u64 {
         self.matrix_parameters_per_token() + self.vector_parameters() + self.embedding_parameters()
@@ -135,6 +170,29 @@ pub(crate) fn qwen3_0_6b() -> ModelShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_shape_that_is_possible_overflows_nothing() {
+        let mut shape = ModelShape {
+            vocab_size: 1 << 24,
+            hidden_size: 1 << 20,
+            layers: 1 << 12,
+            heads: 1 << 10,
+            kv_heads: 1 << 10,
+            head_dim: 1 << 12,
+            intermediate_size: 1 << 20,
+            max_positions: 1 << 24,
+            tie_embeddings: false,
+            ..qwen3_0_6b()
+        };
+        assert_eq!(shape.impossible(), None);
+        assert!(shape.parameters() > 0 && shape.prefill_flops(1 << 24).is_finite());
+        assert!(shape.kv_bytes_per_token(4) * shape.max_positions as u64 > 0);
+        shape.layers += 1;
+        assert_eq!(shape.impossible().unwrap().field, "layers");
+        shape = ModelShape { heads: 3, ..qwen3_0_6b() };
+        assert_eq!(shape.impossible().unwrap().reason, "8 does not divide 3 heads");
+    }
 
     #[test]
     fn counts_agree_with_the_published_ones() {

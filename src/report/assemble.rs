@@ -130,6 +130,7 @@ fn matmul_rate(environment: &Environment, quantization: &str) -> Option<f64> {
 fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
     let failed = progress.samples.iter().filter(|s| !s.is_complete()).count() as u32;
     let shares: Vec<f64> = progress.observed.iter().filter_map(|o| o.others_share).collect();
+    let clocks: Vec<f64> = progress.observed.iter().filter_map(|o| o.clock_mhz).collect();
     let swap: Vec<u64> = progress.observed.iter().filter_map(|o| o.swap_growth_bytes).collect();
     CaseFacts {
         headline_ms: progress.headline_ms(),
@@ -140,6 +141,7 @@ fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
         others_share: crate::stats::percentile::median(&shares),
         threads: record.environment.threads,
         swap_growth_bytes: (!swap.is_empty()).then(|| swap.iter().sum()),
+        clock_ratio: clocks.first().zip(clocks.last()).map(|(first, last)| last / first),
         output_finite: progress.output_finite,
         truncated_to: progress.truncated.then_some(progress.spec.tokens),
         no_chat_template: progress.no_chat_template,

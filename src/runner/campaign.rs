@@ -135,6 +135,9 @@ impl Campaign<'_> {
                     outcome.interrupted = true;
                     return outcome;
                 }
+                if self.is_over(end) {
+                    return outcome;
+                }
                 let visits_left = (rounds - round - 1) as usize * order.len() + order.len() - place;
                 let turn = Turn { arm, round, rounds, visits_left, arms_left: order.len() - place, end };
                 rounds = Visit::new(&mut self, &mut outcome, turn, &mut rng).run();
@@ -143,6 +146,11 @@ impl Campaign<'_> {
         }
         outcome.interrupted = self.stop.load(Ordering::Relaxed);
         outcome
+    }
+
+    /// Whether a limit that the user set has passed; our own yields to the least number of samples.
+    pub(super) fn is_over(&self, end: Option<Duration>) -> bool {
+        self.budget.time_is_strict && end.is_some_and(|end| self.clock.now() >= end)
     }
 
     /// How many rounds there will be, now that a load was seen to take `load`.

@@ -216,8 +216,9 @@ impl<'v, 'a> Visit<'v, 'a> {
         self.outcome.left_out.iter().any(|dropped| dropped.spec == *spec)
     }
 
+    /// Whether nothing more may be begun: Ctrl-C, or the end of the time that the user set.
     pub(super) fn stopped(&self) -> bool {
-        self.campaign.stop.load(Ordering::Relaxed)
+        self.campaign.stop.load(Ordering::Relaxed) || self.campaign.is_over(self.turn.end)
     }
 
     pub(super) fn tell(&mut self, event: Event<'_>) {
@@ -226,9 +227,10 @@ impl<'v, 'a> Visit<'v, 'a> {
     }
 }
 
-/// What one turn of a case takes, from its warm-up.
+/// What one turn of a case takes: the fastest of its warm-ups, since whatever disturbs one makes it slower.
 pub(super) fn seconds(case: &CaseProgress) -> f64 {
-    case.warmups_s.last().copied().unwrap_or(0.0)
+    let fastest = case.warmups_s.iter().copied().reduce(f64::min);
+    fastest.unwrap_or(0.0)
 }
 
 fn failed(error: &anyhow::Error) -> Sample {

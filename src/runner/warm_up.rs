@@ -1,6 +1,5 @@
 //! The part of a visit before its first sample: warming up, and leaving out what cannot fit.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::arm::LoadedArm;
@@ -9,6 +8,9 @@ use super::schedule::{Known, Warm, predict_s, warm};
 use super::visit::{Visit, seconds};
 use crate::sample::Sample;
 use crate::sample::case::CaseSpec;
+
+/// Most of an arm's time that warming up its smallest case may take.
+const WARM_UP_SHARE: f64 = 0.15;
 
 impl Visit<'_, '_> {
     /// Cases from short to long, each as often as it needs; what cannot fit is left out.
@@ -30,6 +32,7 @@ impl Visit<'_, '_> {
 
     fn warm_case(&mut self, loaded: &mut LoadedArm, index: usize, until_settled: bool) -> Option<Known> {
         let mut seconds = Vec::new();
+        let mut fastest: Option<(f64, Known)> = None;
         loop {
             let spec = self.cases()[index].spec.clone();
             self.tell(Event::WarmUp { arm: &self.name.clone(), spec: &spec });
@@ -43,14 +46,25 @@ impl Visit<'_, '_> {
                 case.error = Some(error);
                 return None;
             }
+            if fastest.is_none_or(|(best, _)| took < best) {
+                fastest = Some((took, known(&spec, &sample, took)));
+            }
             let state = warm(&seconds);
-            if !until_settled || state != Warm::NotYet || self.campaign.stop.load(Ordering::Relaxed) {
+            if !until_settled || state != Warm::NotYet || self.is_long_enough(&seconds) || self.stopped() {
+                let case = &mut self.outcome.arms[self.turn.arm].cases[index];
                 case.settled = until_settled.then_some(state == Warm::Settled).or(case.settled);
-                let finite = loaded.engine.output_is_finite().ok();
-                self.outcome.arms[self.turn.arm].cases[index].output_finite = finite;
-                return Some(known(&spec, &sample, took));
+                case.output_finite = loaded.engine.output_is_finite().ok();
+                return fastest.map(|(_, known)| known);
             }
         }
+    }
+
+    /// Whether warming up took its share of the time that this arm has.
+    fn is_long_enough(&self, seconds: &[f64]) -> bool {
+        let Some(end) = self.turn.end else { return false };
+        let spent: f64 = seconds.iter().sum();
+        let left = end.saturating_sub(self.campaign.clock.now()).as_secs_f64() / self.turn.arms_left as f64;
+        spent > WARM_UP_SHARE * (spent + left)
     }
 
     /// Whether a case is left out, now or before: predicted from the longest one `known` so far.

@@ -85,6 +85,8 @@ pub struct Observed {
     pub peak_memory_bytes: Option<u64>,
     /// Growth of swap in use.
     pub swap_growth_bytes: Option<u64>,
+    /// Clock of the processors at the end of the sample, still under load.
+    pub clock_mhz: Option<f64>,
 }
 
 impl CaseProgress {

@@ -32,15 +32,18 @@ pub fn parse(json: &Value, origin: &str) -> Result<ModelShape, WeightsError> {
         layers: config.count("num_hidden_layers")?,
         heads,
         kv_heads: config.count("num_key_value_heads")?,
-        // Absent in Qwen2 files, where transformers divides.
-        head_dim: config.optional_count("head_dim")?.unwrap_or(hidden_size / heads),
+        head_dim: match architecture {
+            // Absent in the files, where transformers divides.
+            Architecture::Qwen2 => config.optional_count("head_dim")?.unwrap_or(hidden_size / heads),
+            Architecture::Qwen3 => config.count("head_dim")?,
+        },
         intermediate_size: config.count("intermediate_size")?,
         rope_theta: config.rope_theta()?,
         rms_norm_eps: config.number("rms_norm_eps")?,
         max_positions: config.count("max_position_embeddings")?,
         tie_embeddings: config.flag("tie_word_embeddings")?,
     };
-    config.check_heads(&shape)?;
+    config.check_shape(&shape)?;
     Ok(shape)
 }
 
@@ -101,15 +104,19 @@ impl<'a> Config<'a> {
 
     fn refuse_what_is_not_implemented(&self) -> Result<(), WeightsError> {
         let refuse = |feature: String| Err(WeightsError::Unsupported { origin: self.origin.into(), feature });
-        let scaling = ["rope_scaling", "rope_parameters"].into_iter().filter_map(|key| self.json.get(key));
-        for rope in scaling {
-            let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
-            if let Some(kind) = kind.filter(|kind| *kind != "default") {
-                return refuse(format!("RoPE scaling '{kind}'"));
-            }
-        }
+        self.refuse_rope()?;
         if self.flag("use_sliding_window")? {
             return refuse("sliding window attention".into());
+        }
+        let kinds = self.json.get("layer_types").and_then(Value::as_array);
+        if let Some(kind) = kinds.and_then(|kinds| kinds.iter().find(|kind| *kind != "full_attention")) {
+            return refuse(format!("layers of type {kind}"));
+        }
+        if self.flag("attention_bias")? {
+            return refuse("biases on the attention's matrices (attention_bias)".into());
+        }
+        if let Some(method) = self.json.get("quantization_config").filter(|v| !v.is_null()) {
+            return refuse(format!("weights quantized by {}", method["quant_method"]));
         }
         match self.json.get("hidden_act").and_then(Value::as_str) {
             Some("silu") | None => Ok(()),
@@ -117,17 +124,32 @@ impl<'a> Config<'a> {
         }
     }
 
-    fn check_heads(&self, shape: &ModelShape) -> Result<(), WeightsError> {
-        if !shape.heads.is_multiple_of(shape.kv_heads) {
-            return Err(self.wrong(
-                "num_key_value_heads",
-                format!("{} does not divide {} heads", shape.kv_heads, shape.heads),
-            ));
-        }
-        if !shape.head_dim.is_multiple_of(2) || shape.head_dim == 0 {
-            return Err(self.wrong("head_dim", format!("{} is not an even number above 0", shape.head_dim)));
+    fn refuse_rope(&self) -> Result<(), WeightsError> {
+        let refuse = |feature: String| Err(WeightsError::Unsupported { origin: self.origin.into(), feature });
+        let scaling = ["rope_scaling", "rope_parameters"].into_iter().filter_map(|key| self.json.get(key));
+        for rope in scaling {
+            let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
+            if let Some(kind) = kind.filter(|kind| *kind != "default") {
+                return refuse(format!("RoPE scaling '{kind}'"));
+            }
+            let part = rope.get("partial_rotary_factor").and_then(Value::as_f64);
+            if let Some(part) = part.filter(|part| *part != 1.0) {
+                return refuse(format!("RoPE on {part} of each head (a partial rotation)"));
+            }
         }
         Ok(())
+    }
+
+    /// Refuses what no model has.
+    fn check_shape(&self, shape: &ModelShape) -> Result<(), WeightsError> {
+        let key = |field| match field {
+            "layers" => "num_hidden_layers",
+            "heads" => "num_attention_heads",
+            "kv_heads" => "num_key_value_heads",
+            "max_positions" => "max_position_embeddings",
+            other => other,
+        };
+        shape.impossible().map_or(Ok(()), |wrong| Err(self.wrong(key(wrong.field), wrong.reason)))
     }
 }
 

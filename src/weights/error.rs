@@ -17,7 +17,7 @@ pub enum WeightsError {
     NoModel(PathBuf),
 
     /// The file could not be read at all.
-    #[error("could not read '{}': {source}", .path.display())]
+    #[error("could not read '{}'; check that it is there and may be read, or fetch the model again", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -47,6 +47,19 @@ pub enum WeightsError {
         tensor: String,
         /// ggml's name of the type, or its number.
         type_name: String,
+    },
+
+    /// A file that is only a part of a model.
+    #[error(
+        "'{}' is one of {parts} parts of a split GGUF, and whole files only can be read\n\
+         merge the parts with `llama-gguf-split --merge`, or take a file of the same repository that is not split",
+        .path.display()
+    )]
+    Split {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        parts: u64,
     },
 
     /// Not a Qwen model this build runs.
@@ -87,7 +100,8 @@ pub enum WeightsError {
 
     /// A tensor is missing.
     #[error(
-        "{origin} has no tensor '{name}'; the file does not hold the whole model that its configuration describes"
+        "{origin} has no tensor '{name}'; it does not hold the whole model that its configuration describes\n\
+         take configuration and weights again, both from one revision of the model's repository"
     )]
     Missing {
         /// Which file or folder.
@@ -97,7 +111,10 @@ pub enum WeightsError {
     },
 
     /// A tensor has another shape than the configuration says.
-    #[error("tensor '{name}' in {origin} is {found:?}, but the configuration says {expected:?}")]
+    #[error(
+        "tensor '{name}' in {origin} is {found:?}, but the configuration says {expected:?}\n\
+             take configuration and weights again, both from one revision of the model's repository"
+    )]
     Shape {
         /// Which file or folder.
         origin: String,
@@ -122,7 +139,7 @@ pub enum WeightsError {
     },
 
     /// candle refused.
-    #[error("tensor '{name}': {source}")]
+    #[error("tensor '{name}' could not be loaded")]
     Candle {
         /// The tensor.
         name: String,

@@ -1,7 +1,7 @@
 //! Weights from a GGUF file, in the types it stores, or quantized from its floats.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,8 +33,14 @@ impl GgufSource {
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         let mut reader = BufReader::new(file);
+        if gguf_header::alignment_is_zero(&mut reader) {
+            let reason = "its alignment is 0".into();
+            return Err(WeightsError::Corrupt { path: path.into(), reason });
+        }
+        reader.rewind().map_err(unreadable)?;
         let content = Content::read(&mut reader).map_err(|e| explain(path, &mut reader, &e))?;
         let source = Self { content, reader, path: path.into() };
+        source.check_whole()?;
         source.check_extents(bytes)?;
         Ok(source)
     }
@@ -75,10 +81,20 @@ impl GgufSource {
         format!("'{}'", self.path.display())
     }
 
+    /// The first part of a split file says so, and holds the metadata of the whole model.
+    fn check_whole(&self) -> Result<(), WeightsError> {
+        match self.metadata().get("split.count").and_then(|value| value.to_u64().ok()) {
+            Some(parts @ 2..) => Err(WeightsError::Split { path: self.path.clone(), parts }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing else multiplies a shape from the header before this has passed.
     fn check_extents(&self, file_bytes: u64) -> Result<(), WeightsError> {
         for (name, info) in &self.content.tensor_infos {
-            let blocks = info.shape.elem_count().div_ceil(info.ggml_dtype.block_size());
-            let bytes = (blocks * info.ggml_dtype.type_size()) as u64;
+            let count = info.shape.dims().iter().try_fold(1u64, |n, dim| n.checked_mul(*dim as u64));
+            let blocks = count.unwrap_or(u64::MAX).div_ceil(info.ggml_dtype.block_size() as u64);
+            let bytes = blocks.saturating_mul(info.ggml_dtype.type_size() as u64);
             let end = self.content.tensor_data_offset.saturating_add(info.offset).saturating_add(bytes);
             if end > file_bytes {
                 let reason = format!("tensor '{name}' ends at byte {end}, the file at {file_bytes}");

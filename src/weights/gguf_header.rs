@@ -1,5 +1,6 @@
-//! Why a GGUF header cannot be read: candle stops at the first unknown tensor type without
-//! naming the tensor, so this walks the header again, only to find it. Loads nothing.
+//! What candle's reader of GGUF headers does not tell or does not survive: it stops at the first unknown
+//! tensor type without naming the tensor, and divides by an alignment of zero. This walks the header
+//! on its own, only to find those. Loads nothing.
 
 use std::io::{self, Read, Seek};
 
@@ -17,20 +18,25 @@ pub fn first_unreadable(reader: &mut (impl Read + Seek)) -> Option<UnreadableTen
     Header { reader }.first_unreadable().ok().flatten()
 }
 
+/// Whether the header in `reader` asks for an alignment of zero. Damaged headers do not.
+pub fn alignment_is_zero(reader: &mut (impl Read + Seek)) -> bool {
+    Header { reader }.alignment_is_zero().unwrap_or(false)
+}
+
+/// Arrays within arrays that are followed; files in use have none.
+const DEEPEST: usize = 8;
+
 struct Header<'a, R> {
     reader: &'a mut R,
 }
 
 impl<R: Read + Seek> Header<'_, R> {
     fn first_unreadable(&mut self) -> io::Result<Option<UnreadableTensor>> {
-        self.reader.rewind()?;
-        self.skip(8)?; // magic, version
-        let tensors = self.u64()?;
-        let entries = self.u64()?;
+        let Counts { tensors, entries } = self.counts()?;
         for _ in 0..entries {
             self.string()?;
             let kind = self.u32()?;
-            self.skip_value(kind)?;
+            self.skip_value(kind, 0)?;
         }
         for _ in 0..tensors {
             let name = self.string()?;
@@ -45,17 +51,45 @@ impl<R: Read + Seek> Header<'_, R> {
         Ok(None)
     }
 
-    fn skip_value(&mut self, kind: u32) -> io::Result<()> {
+    fn alignment_is_zero(&mut self) -> io::Result<bool> {
+        let Counts { entries, .. } = self.counts()?;
+        let mut zero = false;
+        for _ in 0..entries {
+            let key = self.string()?;
+            let kind = self.u32()?;
+            match (key.as_str(), whole_number_bytes(kind)) {
+                ("general.alignment", Some(length)) => {
+                    let mut bytes = [0; 4];
+                    self.reader.read_exact(&mut bytes[..length])?;
+                    zero = bytes == [0; 4];
+                }
+                _ => self.skip_value(kind, 0)?,
+            }
+        }
+        Ok(zero)
+    }
+
+    /// Goes to the first entry. Version 1, which counts in 32 bits, is left to candle.
+    fn counts(&mut self) -> io::Result<Counts> {
+        self.reader.rewind()?;
+        self.skip(4)?; // magic
+        match self.u32()? {
+            2 | 3 => Ok(Counts { tensors: self.u64()?, entries: self.u64()? }),
+            other => Err(io::Error::other(format!("version {other}"))),
+        }
+    }
+
+    fn skip_value(&mut self, kind: u32, depth: usize) -> io::Result<()> {
         match kind {
             0 | 1 | 7 => self.skip(1),
             2 | 3 => self.skip(2),
             4..=6 => self.skip(4),
             10..=12 => self.skip(8),
             8 => self.string().map(drop),
-            9 => {
+            9 if depth < DEEPEST => {
                 let item = self.u32()?;
                 let items = self.u64()?;
-                (0..items).try_for_each(|_| self.skip_value(item))
+                (0..items).try_for_each(|_| self.skip_value(item, depth + 1))
             }
             other => Err(io::Error::other(format!("value type {other}"))),
         }
@@ -86,6 +120,21 @@ impl<R: Read + Seek> Header<'_, R> {
         let mut bytes = [0; 8];
         self.reader.read_exact(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
+    }
+}
+
+struct Counts {
+    tensors: u64,
+    entries: u64,
+}
+
+/// Length of a whole number of up to 32 bits, signed or not: what candle takes an alignment from.
+fn whole_number_bytes(kind: u32) -> Option<usize> {
+    match kind {
+        0 | 1 => Some(1),
+        2 | 3 => Some(2),
+        4 | 5 => Some(4),
+        _ => None,
     }
 }
 

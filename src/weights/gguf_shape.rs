@@ -27,7 +27,9 @@ pub fn shape(content: &Content, origin: &str) -> Result<ModelShape, WeightsError
         max_positions: keys.count("context_length")?,
         tie_embeddings: !content.tensor_infos.contains_key("output.weight"),
     };
+    keys.check_shape(&shape)?;
     keys.check_blocks(&shape)?;
+    keys.check_rotation(&shape)?;
     Ok(shape)
 }
 
@@ -52,7 +54,7 @@ impl Metadata<'_> {
     }
 
     fn text(&self, key: &str) -> Result<String, WeightsError> {
-        self.value(key)?.to_string().cloned().map_err(|e| self.wrong(key, e.to_string()))
+        self.value(key)?.to_string().cloned().map_err(|_| self.wrong(key, "it is not a text"))
     }
 
     fn count(&self, key: &str) -> Result<usize, WeightsError> {
@@ -105,10 +107,32 @@ impl Metadata<'_> {
             let reason = format!("it says {}, but the file holds {stored} blocks", shape.layers);
             return Err(self.wrong("block_count", reason));
         }
-        if !shape.heads.is_multiple_of(shape.kv_heads) {
-            let reason = format!("{} does not divide {} heads", shape.kv_heads, shape.heads);
-            return Err(self.wrong("attention.head_count_kv", reason));
-        }
         Ok(())
+    }
+
+    /// Refuses what no model has.
+    fn check_shape(&self, shape: &ModelShape) -> Result<(), WeightsError> {
+        let key = |field| match field {
+            "layers" => "block_count",
+            "heads" => "attention.head_count",
+            "kv_heads" => "attention.head_count_kv",
+            "head_dim" => "attention.key_length",
+            "hidden_size" => "embedding_length",
+            "intermediate_size" => "feed_forward_length",
+            "max_positions" => "context_length",
+            other => other,
+        };
+        shape.impossible().map_or(Ok(()), |wrong| Err(self.wrong(key(wrong.field), wrong.reason)))
+    }
+
+    /// Refuses heads of which only a part is rotated.
+    fn check_rotation(&self, shape: &ModelShape) -> Result<(), WeightsError> {
+        match self.optional_count("rope.dimension_count")? {
+            Some(rotated) if rotated != shape.head_dim => Err(WeightsError::Unsupported {
+                origin: self.origin.into(),
+                feature: format!("RoPE on {rotated} of {} dimensions (a partial rotation)", shape.head_dim),
+            }),
+            _ => Ok(()),
+        }
     }
 }

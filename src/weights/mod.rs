@@ -2,11 +2,12 @@
 //! matrices in the type that was asked for, and f32 vectors. Not here: what they mean ([`crate::model`]).
 //!
 //! Names are those of the Hugging Face checkpoints without their prefix, e.g.
-//! `layers.3.self_attn.q_proj.weight`; a GGUF's own names are translated in [`gguf_names`].
+//! `layers.3.self_attn.q_proj.weight`; a GGUF's own names are translated in `gguf_names`.
 
 pub mod block_type;
 pub mod config_json;
 pub mod error;
+mod found;
 pub mod gguf;
 mod gguf_header;
 mod gguf_names;

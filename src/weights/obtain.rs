@@ -2,21 +2,22 @@
 //!
 //! The only place where random weights may stand in for real ones, and then it says why.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::config_json;
 use super::error::WeightsError;
-use super::gguf::GgufSource;
+use super::found::{Found, folder_of, from_folder, from_gguf, hashed, hub, random};
 use super::origin::{FileRecord, WeightsOrigin};
-use super::safetensors;
+use crate::catalog::Catalog;
+use crate::catalog::entry::{CatalogFile, Entry};
+use crate::catalog::error::CatalogError;
 use crate::catalog::reference::{HubRepo, ModelRef};
-use crate::catalog::{Catalog, entry::Entry};
+use crate::catalog::stated::Stated;
 use crate::cli::WeightsChoice;
 use crate::hub::{FetchEvent, Hub, HubError, LocalFile, Snapshot, Wanted, wanted_files};
 use crate::model::shape::ModelShape;
-use crate::tokenizer::load::{self, Loaded};
+use crate::tokenizer::load::Loaded;
 
 /// A model whose files, if it has any, are on this machine.
 pub struct Obtained {
@@ -74,6 +75,9 @@ pub enum ObtainError {
     /// The hub refused or failed.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The catalog states another file.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// The files are not a model this build can run.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -105,21 +109,21 @@ impl Search<'_> {
     /// Brings the model that `text` names.
     pub fn obtain(&self, text: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         match ModelRef::parse(text) {
-            ModelRef::Catalog(id) => self.from_catalog(&id, listener),
-            ModelRef::Repo(repo) => self.from_repo(text, &repo, listener),
-            ModelRef::HubGguf { repo, file } => self.from_hub_gguf(text, &repo, &file, listener),
+            ModelRef::Catalog(id) => self.catalog_model(&id, listener),
+            ModelRef::Repo(repo) => self.repo_model(text, &repo, listener),
+            ModelRef::HubGguf { repo, file } => self.hub_gguf_model(text, &repo, &file, listener),
             ModelRef::Folder(path) => Ok(self.local(text, from_folder(&path)?)),
             ModelRef::GgufFile(path) => Ok(self.local(text, from_gguf(&path)?)),
         }
     }
 
-    fn from_catalog(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
+    fn catalog_model(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         let entry = self.entry(id)?;
         if self.weights == WeightsChoice::Random {
             return Ok(random(entry, "random weights were asked for", None));
         }
         let repo = HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() };
-        match self.from_repo(&entry.id, &repo, listener) {
+        match self.repo_model(&entry.id, &repo, listener) {
             Ok(model) => Ok(Obtained { license: Some(entry.license.clone()), ..model }),
             Err(ObtainError::Hub(error)) if self.may_fall_back(&error) => {
                 Ok(random(entry, "the hub could not be reached", Some(error.what())))
@@ -155,7 +159,7 @@ impl Search<'_> {
     }
 
     /// A repository that is in the catalog has a shape to fall back on, too.
-    fn from_repo(
+    fn repo_model(
         &self,
         name: &str,
         repo: &HubRepo,
@@ -168,7 +172,8 @@ impl Search<'_> {
         }
         let brought = self.bring(repo, &Wanted::Safetensors, listener);
         match (brought, entry) {
-            (Ok((snapshot, files)), _) => {
+            (Ok((snapshot, files)), entry) => {
+                check_stated(&entry.map(Stated::of_entry).unwrap_or_default(), &snapshot, &files)?;
                 let folder = folder_of(&files)?;
                 Ok(hub(name, snapshot, &files, from_folder(&folder)?))
             }
@@ -179,7 +184,7 @@ impl Search<'_> {
         }
     }
 
-    fn from_hub_gguf(
+    fn hub_gguf_model(
         &self,
         name: &str,
         repo: &HubRepo,
@@ -190,6 +195,7 @@ impl Search<'_> {
             return Err(ObtainError::NoShape(format!("'{name}'")));
         }
         let (snapshot, files) = self.bring(repo, &Wanted::Gguf(file.into()), listener)?;
+        check_stated(&Stated::of_gguf(self.catalog, repo, file), &snapshot, &files)?;
         let found = files.iter().find(|f| f.name == file);
         let path = found.map(|f| f.path.clone()).unwrap_or_default();
         Ok(hub(name, snapshot, &files, from_gguf(&path)?))
@@ -232,85 +238,11 @@ impl Search<'_> {
     }
 }
 
-/// Weights on this machine, looked at.
-pub(super) struct Found {
-    pub shape: ModelShape,
-    place: Place,
-    weight_files: Vec<PathBuf>,
-    pub file_quantization: Option<String>,
-    text: Loaded,
-}
-
-pub(super) fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
-    let config = folder.join("config.json");
-    let weight_files = safetensors::weight_files(folder)?;
-    if !config.is_file() || weight_files.is_empty() {
-        return Err(WeightsError::NoModel(folder.into()));
+/// Holds what came against what the catalog states of it.
+fn check_stated(stated: &Stated, snapshot: &Snapshot, files: &[LocalFile]) -> Result<(), ObtainError> {
+    for file in files {
+        let (name, sha256) = (file.name.clone(), Some(file.sha256.clone()));
+        stated.check(&snapshot.repo, &CatalogFile { name, bytes: Some(file.bytes), sha256 })?;
     }
-    let shape = config_json::read(&config)?;
-    let text = load::from_folder(folder, shape.vocab_size);
-    Ok(Found { shape, place: Place::Folder(folder.into()), weight_files, file_quantization: None, text })
-}
-
-pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
-    let source = GgufSource::open(file)?;
-    let shape = source.shape()?;
-    let text = load::from_gguf(source.metadata(), shape.vocab_size);
-    let file_quantization = Some(source.quantization_name());
-    Ok(Found {
-        shape,
-        place: Place::Gguf(file.into()),
-        weight_files: vec![file.into()],
-        file_quantization,
-        text,
-    })
-}
-
-fn folder_of(files: &[LocalFile]) -> Result<PathBuf, WeightsError> {
-    let config = files.iter().find(|f| f.name == "config.json");
-    let folder = config.and_then(|f| f.path.parent());
-    folder.map(Path::to_path_buf).ok_or_else(|| WeightsError::NoModel(PathBuf::from("the repository")))
-}
-
-fn hub(name: &str, snapshot: Snapshot, files: &[LocalFile], found: Found) -> Obtained {
-    let record =
-        |f: &LocalFile| FileRecord { name: f.name.clone(), bytes: f.bytes, sha256: Some(f.sha256.clone()) };
-    Obtained {
-        id: name.into(),
-        repo: Some(snapshot.repo),
-        revision: Some(snapshot.commit),
-        license: snapshot.license,
-        files: files.iter().map(record).collect(),
-        origin: WeightsOrigin::Hub,
-        shape: found.shape,
-        place: found.place,
-        file_quantization: found.file_quantization,
-        text: found.text,
-        fallback: None,
-    }
-}
-
-fn random(entry: &Entry, why: &str, fallback: Option<String>) -> Obtained {
-    Obtained {
-        id: entry.id.clone(),
-        repo: Some(entry.repo.clone()),
-        revision: None,
-        license: Some(entry.license.clone()),
-        files: Vec::new(),
-        origin: WeightsOrigin::Random,
-        shape: entry.shape.clone(),
-        place: Place::Seed,
-        file_quantization: None,
-        text: load::stand_in(entry.shape.vocab_size, why),
-        fallback,
-    }
-}
-
-/// A local file with its SHA-256; `None` where it could not be read (loading will say why).
-fn hashed(path: &Path) -> FileRecord {
-    FileRecord {
-        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
-        sha256: crate::hub::sha256(path).ok(),
-    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a MODEL argument would bring, without downloading it: for plans.
 
-use super::obtain::{Found, ObtainError, Search, from_folder, from_gguf};
+use super::found::{Found, from_folder, from_gguf};
+use super::obtain::{ObtainError, Search};
 use crate::catalog::entry::Entry;
 use crate::catalog::reference::{HubRepo, ModelRef};
 use crate::cli::WeightsChoice;

@@ -123,7 +123,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(any(feature = "cuda", feature = "metal")))]
     fn a_box_that_lacks_nothing_gets_no_advice() {
         assert_eq!(found(|_| ()), Vec::<String>::new());
     }

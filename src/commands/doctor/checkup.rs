@@ -173,6 +173,7 @@ pub(super) mod tests {
         let found = Box { environment, memory, clock_mhz: None };
         let mut checkup = Checkup::new(found, &measured, hub, catalog.default_entry());
         checkup.tool.profile = "release".into();
+        checkup.tool.features.clear();
         checkup.tool.git_commit = Some("a".repeat(40));
         checkup.accelerators.clear();
         checkup.remedies = advice::remedies(&checkup);

@@ -15,6 +15,7 @@ use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
 use crate::report::document::{Document, LeftOut, ModelRecord, WeightsOrigin};
 use crate::runner::campaign::{Dropped, Outcome};
+use crate::sample::case::Kind;
 use crate::units;
 use crate::verdict::judge::RunFacts;
 use crate::weights::obtain::{Obtained, Place};
@@ -132,18 +133,40 @@ impl<'a> Recorder<'a> {
                 why: case.why.clone(),
             })
         });
-        outcome.left_out.iter().map(|dropped| self.no_time(dropped)).chain(too_long).collect()
+        let no_time = outcome.left_out.iter().map(|dropped| self.no_time(dropped));
+        no_time.chain(too_long).chain(self.never_begun(outcome)).collect()
+    }
+
+    /// Cases whose turn never came, once the run is over.
+    fn never_begun(&self, outcome: &Outcome) -> Vec<LeftOut> {
+        let mut cases = Vec::new();
+        for (arm, taken) in self.arms.iter().zip(&outcome.arms).filter(|_| self.done.get()) {
+            let open = taken
+                .cases
+                .iter()
+                .filter(|c| c.samples.is_empty() && c.error.is_none() && taken.error.is_none());
+            let not_named =
+                open.filter(|case| !outcome.left_out.iter().any(|dropped| dropped.spec == case.spec));
+            cases.extend(not_named.map(|case| LeftOut {
+                what: format!("{}/{}/{}", self.models[arm.model].id, arm.label, case.spec.label()),
+                why: "the run ended before its turn; raise --max-time, or go on with --resume".into(),
+            }));
+        }
+        cases
     }
 
     fn no_time(&self, dropped: &Dropped) -> LeftOut {
         let needs = units::milliseconds(dropped.needs.as_secs_f64() * 1000.0);
         let tokens = units::tokens(dropped.spec.tokens);
-        let option = if dropped.spec.kind.name() == "decode" { "--depth" } else { "--context" };
+        let option = if dropped.spec.kind == Kind::Decode { "--depth" } else { "--context" };
+        let remedy = match self.config.budget.time_is_strict {
+            true => "raise --max-time".into(),
+            false => format!("ask for it with `{option} {tokens}`, or allow more with --max-time"),
+        };
         LeftOut {
             what: dropped.spec.label(),
             why: format!(
-                "it would have taken about {needs} more than the time allowed; ask for it with `{option} {tokens}`, \
-                 or allow more with --max-time"
+                "its least samples would take about {needs}, which the time allowed does not leave; {remedy}"
             ),
         }
     }

@@ -1,6 +1,6 @@
 //! Watches this box while a sample runs: memory, swap, and what others take of the processors.
 
-use crate::device::interference::CpuTimes;
+use crate::device::interference::{CpuTimes, frequency_mhz};
 use crate::device::kernel_files::KernelFiles;
 use crate::device::memory::{SwapCounters, peak_resident_bytes, reset_peak};
 use crate::runner::arm::Witness;
@@ -25,9 +25,11 @@ impl Witness for BoxWitness {
     }
 
     fn end(&mut self) -> Observed {
+        let clock_mhz = frequency_mhz(&KernelFiles::default());
         let cpu = CpuTimes::now();
         let swap = SwapCounters::read(&KernelFiles::default());
         Observed {
+            clock_mhz,
             others_share: self.cpu.as_ref().and_then(|before| cpu?.used_by_others_since(before)),
             // A peak that goes on counting from the start would be another case's.
             peak_memory_bytes: peak_resident_bytes().filter(|_| self.peak_was_reset),

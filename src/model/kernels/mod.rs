@@ -4,10 +4,12 @@
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
 mod causal_softmax;
+mod decode_attention;
 mod exp;
 mod silu_mul;
 
 pub use causal_softmax::causal_softmax;
+pub use decode_attention::{applies as decodes_fused, decode_attention};
 pub use silu_mul::silu_mul;
 
 use candle_core::{DType, Layout, Result, Tensor};

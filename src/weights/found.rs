@@ -1,0 +1,97 @@
+//! A model as it is found in a folder, a GGUF file, the hub's cache or the catalog: opened, not read.
+
+use std::path::{Path, PathBuf};
+
+use super::config_json;
+use super::error::WeightsError;
+use super::gguf::GgufSource;
+use super::obtain::{Obtained, Place};
+use super::origin::{FileRecord, WeightsOrigin};
+use super::safetensors;
+use crate::catalog::entry::Entry;
+use crate::hub::{LocalFile, Snapshot};
+use crate::model::shape::ModelShape;
+use crate::tokenizer::load::{self, Loaded};
+
+/// Weights on this machine, looked at.
+pub(super) struct Found {
+    pub shape: ModelShape,
+    pub place: Place,
+    pub weight_files: Vec<PathBuf>,
+    pub file_quantization: Option<String>,
+    pub text: Loaded,
+}
+
+pub(super) fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
+    let config = folder.join("config.json");
+    let weight_files = safetensors::weight_files(folder)?;
+    if !config.is_file() || weight_files.is_empty() {
+        return Err(WeightsError::NoModel(folder.into()));
+    }
+    let shape = config_json::read(&config)?;
+    let text = load::from_folder(folder, shape.vocab_size);
+    Ok(Found { shape, place: Place::Folder(folder.into()), weight_files, file_quantization: None, text })
+}
+
+pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
+    let source = GgufSource::open(file)?;
+    let shape = source.shape()?;
+    let text = load::from_gguf(source.metadata(), shape.vocab_size);
+    let file_quantization = Some(source.quantization_name());
+    Ok(Found {
+        shape,
+        place: Place::Gguf(file.into()),
+        weight_files: vec![file.into()],
+        file_quantization,
+        text,
+    })
+}
+
+pub(super) fn folder_of(files: &[LocalFile]) -> Result<PathBuf, WeightsError> {
+    let config = files.iter().find(|f| f.name == "config.json");
+    let folder = config.and_then(|f| f.path.parent());
+    folder.map(Path::to_path_buf).ok_or_else(|| WeightsError::NoModel(PathBuf::from("the repository")))
+}
+
+pub(super) fn hub(name: &str, snapshot: Snapshot, files: &[LocalFile], found: Found) -> Obtained {
+    let record =
+        |f: &LocalFile| FileRecord { name: f.name.clone(), bytes: f.bytes, sha256: Some(f.sha256.clone()) };
+    Obtained {
+        id: name.into(),
+        repo: Some(snapshot.repo),
+        revision: Some(snapshot.commit),
+        license: snapshot.license,
+        files: files.iter().map(record).collect(),
+        origin: WeightsOrigin::Hub,
+        shape: found.shape,
+        place: found.place,
+        file_quantization: found.file_quantization,
+        text: found.text,
+        fallback: None,
+    }
+}
+
+pub(super) fn random(entry: &Entry, why: &str, fallback: Option<String>) -> Obtained {
+    Obtained {
+        id: entry.id.clone(),
+        repo: Some(entry.repo.clone()),
+        revision: None,
+        license: Some(entry.license.clone()),
+        files: Vec::new(),
+        origin: WeightsOrigin::Random,
+        shape: entry.shape.clone(),
+        place: Place::Seed,
+        file_quantization: None,
+        text: load::stand_in(entry.shape.vocab_size, why),
+        fallback,
+    }
+}
+
+/// A local file with its SHA-256; `None` where it could not be read (loading will say why).
+pub(super) fn hashed(path: &Path) -> FileRecord {
+    FileRecord {
+        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
+        sha256: crate::hub::sha256(path).ok(),
+    }
+}

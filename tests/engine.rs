@@ -1,0 +1,126 @@
+//! The engine as a library: cache, borders between blocks, going back in time, errors.
+//! Logits against references are in `verify.rs`; against candle's own models in `engine/second_opinion.rs`.
+
+#[path = "engine/models.rs"]
+mod models;
+#[path = "engine/quantized.rs"]
+mod quantized;
+#[path = "engine/second_opinion.rs"]
+mod second_opinion;
+
+use candle_core::{DType, Device};
+use ctxbench::engine::Engine;
+use ctxbench::model::cache::Cache;
+use ctxbench::model::decoder::Logits;
+use ctxbench::model::rope::Rope;
+use ctxbench::model::shape::Architecture;
+use models::{KINDS, all_logits, difference, fixture, fixture_engine, ids, random_engine, reference, shape};
+
+#[test]
+fn the_cache_after_a_prompt_is_that_of_transformers() {
+    for kind in KINDS {
+        let (decoder, reference) = (fixture(kind), reference(kind));
+        let ids = ids(&reference["short_ids"]);
+        let shape = &decoder.shape;
+        let rope = Rope::new(64, shape.head_dim, shape.rope_theta, &Device::Cpu).unwrap();
+        let mut cache = Cache::new(shape, 64, DType::F32, &Device::Cpu).unwrap();
+        for piece in [&ids[..20], &ids[20..]] {
+            decoder.forward(piece, &rope, &mut cache, Logits::Last).unwrap();
+        }
+        assert_eq!(cache.len(), ids.len());
+        for layer in 0..shape.layers {
+            let seen = cache.seen(layer).unwrap();
+            let keys = difference(&seen.keys, &reference[&format!("state.{layer}.key")]);
+            let values = difference(&seen.values, &reference[&format!("state.{layer}.value")]);
+            assert!(keys < 1e-4 && values < 1e-4, "{kind} layer {layer}: {keys} {values}");
+        }
+    }
+}
+
+#[test]
+fn prompts_across_the_borders_of_blocks_and_batches_agree_with_steps() {
+    let ids: Vec<u32> = (0..1100).map(|i| (i * i + 7) % 300).collect();
+    for (heads, kv_heads) in [(4, 2), (4, 4), (4, 1), (6, 2)] {
+        let mut shape = shape(Architecture::Qwen3);
+        (shape.heads, shape.kv_heads) = (heads, kv_heads);
+        let mut engine = random_engine(&shape, 1, 1100);
+        let whole = all_logits(&mut engine, &ids, &[1100]);
+        for pieces in [&[1][..], &[127, 1, 1, 128, 129, 255], &[511, 2, 512, 75], &[513, 587]] {
+            let worst = difference(&whole, &all_logits(&mut engine, &ids, pieces));
+            assert!(worst < 1e-4, "{heads}/{kv_heads} heads, pieces {pieces:?}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn the_last_position_alone_has_the_logits_it_has_among_all() {
+    let ids: Vec<u32> = (0..700).map(|i| (i * 31) % 300).collect();
+    let mut engine = random_engine(&shape(Architecture::Qwen2), 1, 704);
+    let all = all_logits(&mut engine, &ids, &[700]);
+    let row: Vec<f32> = all.get(699).unwrap().to_vec1().unwrap();
+    let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+    engine.reset().unwrap();
+    engine.prefill(&ids).unwrap();
+    assert_eq!(engine.sample().unwrap() as usize, best);
+    assert!(engine.output_is_finite().unwrap());
+}
+
+#[test]
+fn beyond_position_2048_a_prefill_agrees_with_steps_from_a_truncated_cache() {
+    for kind in KINDS {
+        let short = ids(&reference(kind)["long_ids"]);
+        let ids: Vec<u32> = short.iter().copied().cycle().take(2300).collect();
+        let mut engine = fixture_engine(kind, 2300);
+        let whole = all_logits(&mut engine, &ids, &[2300]);
+        engine.truncate(2250).unwrap();
+        assert_eq!(engine.depth(), 2250);
+        for (at, id) in ids.iter().enumerate().skip(2250) {
+            let row = engine.logits_of_all(&[*id]).unwrap();
+            let worst = difference(&row, &whole.narrow(0, at, 1).unwrap());
+            assert!(worst < 1e-4, "{kind} position {at}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn going_back_and_on_equals_starting_afresh() {
+    for kind in KINDS {
+        let long = ids(&reference(kind)["long_ids"]);
+        let mut engine = fixture_engine(kind, 200);
+        engine.prefill(&long).unwrap();
+        engine.truncate(60).unwrap();
+        assert!(engine.sample().is_err(), "logits are not restored");
+        let again = engine.logits_of_all(&long[90..130]).unwrap();
+        let fresh = all_logits(&mut engine, &[&long[..60], &long[90..130]].concat(), &[100]);
+        let worst = difference(&again, &fresh.narrow(0, 60, 40).unwrap());
+        assert!(worst < 1e-4, "{kind}: {worst}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_and_leaves_the_cache_usable() {
+    let mut engine = random_engine(&shape(Architecture::Qwen3), 1, 16);
+    engine.prefill(&[1; 10]).unwrap();
+    let full = engine.prefill(&[1; 7]).unwrap_err().to_string();
+    assert!(full.contains("7 more tokens do not fit the cache: it holds 10 of 16"), "{full}");
+    let outside = engine.prefill(&[299, 300]).unwrap_err().to_string();
+    assert!(outside.contains("id 300 lies outside the vocabulary of 300"), "{outside}");
+    let empty = engine.prefill(&[]).unwrap_err().to_string();
+    assert!(empty.contains("at least one id"), "{empty}");
+    assert!(engine.truncate(11).is_err() && engine.sample().is_err());
+    assert_eq!(engine.depth(), 10);
+    engine.prefill(&[2; 6]).unwrap();
+    assert!(engine.decode(1).is_err());
+    assert_eq!((engine.depth(), engine.capacity()), (16, 16));
+}
+
+#[test]
+fn the_seed_decides_the_logits() {
+    let ids: Vec<u32> = (0..40).collect();
+    for architecture in Architecture::ALL {
+        let logits = |seed| all_logits(&mut random_engine(&shape(architecture), seed, 40), &ids, &[40]);
+        let (first, again, other) = (logits(1), logits(1), logits(2));
+        assert_eq!(difference(&first, &again), 0.0);
+        assert!(difference(&first, &other) > 0.1);
+    }
+}

@@ -1,0 +1,168 @@
+//! `ctxbench verify` through the program: what agrees with transformers, and what does not.
+//!
+//! The models and their reference logits lie in `tests/fixtures`; every change is made to a copy.
+
+mod common;
+
+#[path = "verify/bad_gguf.rs"]
+mod bad_gguf;
+#[path = "verify/bad_input.rs"]
+mod bad_input;
+#[path = "verify/folder.rs"]
+mod folder;
+
+use candle_core::{DType, Tensor};
+use folder::{CONFIG, F32_GGUF, Folder, KINDS, Q8_0_GGUF, REFERENCE, WEIGHTS, largest_difference, loaded};
+use serde_json::{Value, json};
+
+/// `rows` as `file path prompt`, those only whose `pass` is `pass`.
+fn names(rows: &[Value], pass: bool) -> Vec<String> {
+    let text = |row: &Value, key: &str| row[key].as_str().expect("a text").to_owned();
+    let wanted = rows.iter().filter(|row| row["pass"] == pass);
+    wanted.map(|r| [text(r, "file"), text(r, "path"), text(r, "prompt")].join(" ")).collect()
+}
+
+fn difference(rows: &[Value], name: &str) -> f64 {
+    let named =
+        |row: &&Value| [true, false].iter().any(|pass| names(std::slice::from_ref(row), *pass) == [name]);
+    rows.iter().find(named).expect("a row of that name")["max_abs_diff"].as_f64().expect("a number")
+}
+
+#[test]
+fn every_path_of_every_file_agrees_with_transformers() {
+    let mut expected = Vec::new();
+    for file in [WEIGHTS, F32_GGUF] {
+        for path in ["prefill short", "steps short", "chunks short", "greedy short"] {
+            expected.push(format!("{file} {path}"));
+        }
+        for path in ["prefill long", "steps long", "chunks long"] {
+            expected.push(format!("{file} {path}"));
+        }
+    }
+    expected.extend(["prefill", "steps", "chunks"].map(|path| format!("{Q8_0_GGUF} {path} short")));
+    for kind in KINDS {
+        let outcome = Folder::whole(kind).verify(&["--format", "json"]);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{kind}");
+        let rows = outcome.rows();
+        assert_eq!(names(&rows, true), expected, "{kind}");
+        for row in &rows {
+            let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+            assert_eq!(
+                keys,
+                ["file", "path", "prompt", "max_abs_diff", "mean_kl", "top1_equal", "pass"],
+                "{kind}"
+            );
+            let (diff, kl) = (row["max_abs_diff"].as_f64(), row["mean_kl"].as_f64());
+            match row["path"] == "greedy" {
+                true => assert_eq!((diff, kl), (None, None), "{row}"),
+                false if row["file"] == Q8_0_GGUF => assert!(kl.unwrap() < 0.01, "{row}"),
+                false => assert!(diff.unwrap() < 1e-4 && kl.unwrap() < 1e-9, "{row}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_logit_that_is_two_thousandths_off_fails_and_a_wider_tolerance_lets_it_pass() {
+    let folder = Folder::with("qwen3", &[CONFIG, WEIGHTS, REFERENCE]);
+    folder.edit_tensors(REFERENCE, |tensors| {
+        let logits = tensors["short_prefill"].clone();
+        let mut values = logits.to_vec2::<f32>().unwrap();
+        values[20][300] += 2e-3;
+        tensors.insert("short_prefill".into(), Tensor::new(values, logits.device()).unwrap());
+    });
+    let outcome = folder.verify(&["--format", "json"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    let failed = ["prefill", "steps", "chunks"].map(|path| format!("{WEIGHTS} {path} short"));
+    assert_eq!(names(&outcome.rows(), false), failed);
+    assert_eq!(folder.verify(&["--tolerance", "3e-3"]).code, 0);
+    assert_eq!(folder.verify(&["--tolerance", "1e-9"]).code, 1);
+}
+
+#[test]
+fn one_changed_weight_fails() {
+    for kind in KINDS {
+        let folder = Folder::with(kind, &[CONFIG, WEIGHTS, REFERENCE]);
+        folder.edit_tensors(WEIGHTS, |tensors| {
+            let name = "model.layers.2.self_attn.v_proj.weight";
+            let weight = tensors[name].to_dtype(DType::F32).unwrap();
+            let mut values = weight.to_vec2::<f32>().unwrap();
+            values[3][5] += 0.25;
+            let changed = Tensor::new(values, weight.device()).unwrap().to_dtype(DType::BF16).unwrap();
+            tensors.insert(name.into(), changed);
+        });
+        let outcome = folder.verify(&[]);
+        assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+        assert!(
+            outcome.stdout.contains("FAIL") && outcome.stdout.contains("do not agree"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn another_greedy_continuation_fails_alone() {
+    let folder = Folder::with("qwen2", &[CONFIG, WEIGHTS, REFERENCE]);
+    folder.edit_tensors(REFERENCE, |tensors| {
+        let mut ids = tensors["greedy_ids"].to_vec1::<i64>().unwrap();
+        *ids.last_mut().unwrap() += 1;
+        tensors.insert("greedy_ids".into(), Tensor::new(ids, &candle_core::Device::Cpu).unwrap());
+    });
+    let outcome = folder.verify(&["--format", "json"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    assert_eq!(names(&outcome.rows(), false), [format!("{WEIGHTS} greedy short")]);
+}
+
+#[test]
+fn half_precision_stays_within_the_noise_of_transformers_own() {
+    for kind in KINDS {
+        let folder = Folder::with(kind, &[CONFIG, WEIGHTS, REFERENCE]);
+        let reference = loaded(&folder.path(REFERENCE));
+        let noise = largest_difference(&reference["bf16_prefill"], &reference["short_prefill"]);
+        for (dtype, bar) in [("bf16", 1.5 * noise), ("f16", 0.25 * noise)] {
+            let outcome = folder.verify(&["--dtype", dtype, "--tolerance", "0.5", "--format", "json"]);
+            let got = difference(&outcome.rows(), &format!("{WEIGHTS} prefill short"));
+            assert!(got > 1e-4 && got <= bar, "{kind} {dtype}: {got}, transformers in bf16 {noise}");
+        }
+    }
+}
+
+#[test]
+fn shards_with_an_index_give_the_same_logits_as_one_file() {
+    for kind in KINDS {
+        let folder = Folder::with(kind, &[CONFIG, WEIGHTS, REFERENCE]);
+        let one = folder.verify(&["--format", "json"]).rows();
+        folder.split_in_two();
+        let outcome = folder.verify(&["--format", "json"]);
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        assert_eq!(outcome.rows(), one, "{kind}");
+    }
+}
+
+#[test]
+fn a_folder_needs_only_one_kind_of_file() {
+    let gguf = Folder::with("qwen3", &[Q8_0_GGUF, REFERENCE]).verify(&["--format", "json"]);
+    assert_eq!((gguf.code, gguf.rows().len()), (0, 3), "{}", gguf.stderr);
+}
+
+#[test]
+fn the_table_has_one_line_a_row_and_a_verdict() {
+    let outcome = Folder::with("qwen3", &[Q8_0_GGUF, REFERENCE]).verify(&["--threads", "1"]);
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!(lines.len(), 1 + 3 + 3 + 1, "{}", outcome.stdout); // header, rules, rows, verdict
+    assert!(lines.iter().all(|line| line.trim_end() == *line), "{}", outcome.stdout);
+    assert_eq!(lines.last(), Some(&"every path agrees with the reference"));
+}
+
+#[test]
+fn a_tied_head_ignores_a_stored_copy_as_transformers_does() {
+    let folder = Folder::with("qwen3", &[CONFIG, WEIGHTS, REFERENCE]);
+    folder.edit_tensors(WEIGHTS, |tensors| {
+        let other = tensors["model.embed_tokens.weight"].zeros_like().unwrap();
+        tensors.insert("lm_head.weight".into(), other);
+    });
+    assert_eq!(folder.verify(&[]).code, 0);
+    folder.edit_json(CONFIG, |config| config["tie_word_embeddings"] = json!(false));
+    assert_eq!(folder.verify(&[]).code, 1, "an untied head of zeros cannot agree");
+}
