@@ -49,6 +49,32 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
+/// What the plan of a run is made of, which `--resume` takes from the run itself.
+const NOT_WITH_RESUME: [&str; 22] = [
+    "models",
+    "scenario",
+    "context",
+    "output_tokens",
+    "quant",
+    "dtype",
+    "device",
+    "threads",
+    "weights",
+    "offline",
+    "depth",
+    "runs",
+    "max_time",
+    "seed",
+    "dry_run",
+    "output",
+    "format",
+    "prompts",
+    "corpus",
+    "catalog",
+    "thinking",
+    "strict",
+];
+
 /// Arguments of `ctxbench run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -113,8 +139,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Go on with the interrupted run in DIR.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["models", "output"])]
+    /// Go on with the interrupted run in DIR, by the plan that it was begun with.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NOT_WITH_RESUME)]
     pub resume: Option<PathBuf>,
 
     /// Folder for the results, always with report.json; the default is `reports/run-TIME`.

@@ -65,11 +65,14 @@ impl Room {
     fn refusal(&self, spec: &CaseSpec) -> Option<String> {
         let needed = spec.tokens.saturating_add(spec.output_tokens);
         if needed > self.max_positions {
+            let largest = self.max_positions.saturating_sub(spec.output_tokens);
+            let remedy = match spec.kind {
+                Kind::Rag | Kind::Decode if largest > 0 => format!("the largest context is {largest}"),
+                _ => "lower --output-tokens".into(),
+            };
             return Some(format!(
-                "with {} output tokens that is {needed} positions, and the model was made for {}; the largest context is {}",
-                spec.output_tokens,
-                self.max_positions,
-                self.max_positions.saturating_sub(spec.output_tokens),
+                "with {} output tokens that is {needed} positions, and the model was made for {}; {remedy}",
+                spec.output_tokens, self.max_positions,
             ));
         }
         match self.memory {

@@ -23,14 +23,22 @@ pub(super) struct Found {
 }
 
 pub(super) fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
+    match safetensors::weight_files(folder)? {
+        files if files.is_empty() => Err(WeightsError::NoModel(folder.into())),
+        files => Ok(Found { weight_files: files, ..shape_of(folder)? }),
+    }
+}
+
+/// A folder of which only config.json, and a tokenizer if there is one, will be used.
+pub(super) fn shape_of(folder: &Path) -> Result<Found, WeightsError> {
     let config = folder.join("config.json");
-    let weight_files = safetensors::weight_files(folder)?;
-    if !config.is_file() || weight_files.is_empty() {
+    if !config.is_file() {
         return Err(WeightsError::NoModel(folder.into()));
     }
     let shape = config_json::read(&config)?;
     let text = load::from_folder(folder, shape.vocab_size);
-    Ok(Found { shape, place: Place::Folder(folder.into()), weight_files, file_quantization: None, text })
+    let place = Place::Folder(folder.into());
+    Ok(Found { shape, place, weight_files: Vec::new(), file_quantization: None, text })
 }
 
 pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {

@@ -2,12 +2,12 @@
 //!
 //! The only place where random weights may stand in for real ones, and then it says why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::error::WeightsError;
-use super::found::{Found, folder_of, from_folder, from_gguf, hashed, hub, random};
+use super::found::{Found, folder_of, from_folder, from_gguf, hashed, hub, random, shape_of};
 use super::origin::{FileRecord, WeightsOrigin};
 use crate::catalog::Catalog;
 use crate::catalog::entry::{CatalogFile, Entry};
@@ -105,31 +105,35 @@ pub trait Listener {
     fn event(&mut self, event: FetchEvent<'_>);
 }
 
+/// What the catalog knows of a repository.
+struct Known<'a> {
+    /// Whose shape random weights would take.
+    entry: Option<&'a Entry>,
+    /// What its files must be: nothing, where the repository itself was named.
+    stated: Stated,
+}
+
 impl Search<'_> {
     /// Brings the model that `text` names.
     pub fn obtain(&self, text: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         match ModelRef::parse(text) {
             ModelRef::Catalog(id) => self.catalog_model(&id, listener),
-            ModelRef::Repo(repo) => self.repo_model(text, &repo, listener),
+            ModelRef::Repo(repo) => {
+                let known = Known { entry: self.entry_of(&repo), stated: Stated::default() };
+                self.repo_model(text, &repo, known, listener)
+            }
             ModelRef::HubGguf { repo, file } => self.hub_gguf_model(text, &repo, &file, listener),
-            ModelRef::Folder(path) => Ok(self.local(text, from_folder(&path)?)),
+            ModelRef::Folder(path) => Ok(self.local(text, self.folder(&path)?)),
             ModelRef::GgufFile(path) => Ok(self.local(text, from_gguf(&path)?)),
         }
     }
 
     fn catalog_model(&self, id: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
         let entry = self.entry(id)?;
-        if self.weights == WeightsChoice::Random {
-            return Ok(random(entry, "random weights were asked for", None));
-        }
         let repo = HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() };
-        match self.repo_model(&entry.id, &repo, listener) {
-            Ok(model) => Ok(Obtained { license: Some(entry.license.clone()), ..model }),
-            Err(ObtainError::Hub(error)) if self.may_fall_back(&error) => {
-                Ok(random(entry, "the hub could not be reached", Some(error.what())))
-            }
-            Err(error) => Err(error),
-        }
+        let known = Known { entry: Some(entry), stated: Stated::of_entry(entry) };
+        let model = self.repo_model(&entry.id, &repo, known, listener)?;
+        Ok(Obtained { license: Some(entry.license.clone()), ..model })
     }
 
     /// The catalog's entry of that id.
@@ -154,6 +158,7 @@ impl Search<'_> {
         let revision = repo.revision.as_deref();
         match self.hub.reachable() {
             Ok(()) => self.hub.resolve(&repo.id, revision),
+            Err(HubError::Offline) => self.hub.resolve_cached(&repo.id, revision),
             Err(error) => self.hub.resolve_cached(&repo.id, revision).map_err(|_| error),
         }
     }
@@ -163,17 +168,18 @@ impl Search<'_> {
         &self,
         name: &str,
         repo: &HubRepo,
+        known: Known<'_>,
         listener: &mut dyn Listener,
     ) -> Result<Obtained, ObtainError> {
-        let entry = self.entry_of(repo);
+        let entry = known.entry;
         if self.weights == WeightsChoice::Random {
             let entry = entry.ok_or_else(|| ObtainError::NoShape(format!("'{name}'")))?;
             return Ok(random(entry, "random weights were asked for", None));
         }
         let brought = self.bring(repo, &Wanted::Safetensors, listener);
         match (brought, entry) {
-            (Ok((snapshot, files)), entry) => {
-                check_stated(&entry.map(Stated::of_entry).unwrap_or_default(), &snapshot, &files)?;
+            (Ok((snapshot, files)), _) => {
+                check_stated(&known.stated, &snapshot, &files)?;
                 let folder = folder_of(&files)?;
                 Ok(hub(name, snapshot, &files, from_folder(&folder)?))
             }
@@ -217,6 +223,11 @@ impl Search<'_> {
         listener.fetching(&snapshot, bytes);
         let files = self.hub.fetch(&snapshot, &names, &mut |event| listener.event(event))?;
         Ok((snapshot, files))
+    }
+
+    /// A folder on this machine, of which random weights need the shape alone.
+    pub(super) fn folder(&self, path: &Path) -> Result<Found, WeightsError> {
+        if self.weights == WeightsChoice::Random { shape_of(path) } else { from_folder(path) }
     }
 
     /// A local model; with random weights only its shape is used.

@@ -1,6 +1,6 @@
 //! What a MODEL argument would bring, without downloading it: for plans.
 
-use super::found::{Found, from_folder, from_gguf};
+use super::found::{Found, from_gguf};
 use super::obtain::{ObtainError, Search};
 use crate::catalog::entry::Entry;
 use crate::catalog::reference::{HubRepo, ModelRef};
@@ -34,8 +34,19 @@ impl Search<'_> {
             }
             ModelRef::Repo(repo) => self.remote(text, &repo, self.entry_of(&repo), &Wanted::Safetensors),
             ModelRef::HubGguf { repo, file } => self.remote(text, &repo, None, &Wanted::Gguf(file)),
-            ModelRef::Folder(path) => Ok(local(text, from_folder(&path)?)),
-            ModelRef::GgufFile(path) => Ok(local(text, from_gguf(&path)?)),
+            ModelRef::Folder(path) => Ok(self.local_preview(text, self.folder(&path)?)),
+            ModelRef::GgufFile(path) => Ok(self.local_preview(text, from_gguf(&path)?)),
+        }
+    }
+
+    fn local_preview(&self, id: &str, found: Found) -> Preview {
+        let random = self.weights == WeightsChoice::Random;
+        Preview {
+            id: id.into(),
+            shape: Some(found.shape),
+            file_quantization: found.file_quantization.filter(|_| !random),
+            download_bytes: Some(0),
+            weights: if random { "random, as asked for".into() } else { "on this machine".into() },
         }
     }
 
@@ -82,14 +93,4 @@ fn probable_files(snapshot: &Snapshot, wanted: &Wanted) -> Vec<String> {
     };
     let names = snapshot.files.iter().map(|file| file.name.clone());
     names.filter(|name| needed(name) || is_optional(name)).collect()
-}
-
-fn local(id: &str, found: Found) -> Preview {
-    Preview {
-        id: id.into(),
-        shape: Some(found.shape),
-        file_quantization: found.file_quantization,
-        download_bytes: Some(0),
-        weights: "on this machine".into(),
-    }
 }

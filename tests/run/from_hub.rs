@@ -8,7 +8,7 @@ use crate::stand_in_hub::{COMMIT, Does, Fault, HubFile, Place as At, StandInHub,
 const REPO: &str = "o/tiny-qwen3";
 const WEIGHTS: &str = "model.safetensors";
 
-fn with(model: &'static str, more: &[&'static str]) -> Vec<&'static str> {
+fn with<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&[model], &SMALL[..], more].concat()
 }
 
@@ -151,4 +151,16 @@ fn two_runs_at_once_share_a_cache_and_keep_apart_what_they_write() {
         place.report_in(&word(&folder.path()));
     }
     assert_eq!(hub.transfers(WEIGHTS).len(), 1);
+}
+
+#[test]
+fn a_catalog_holds_its_files_to_what_it_states_and_the_repository_itself_does_not() {
+    let (hub, place) = (StandInHub::start(tiny_model(), vec![]), Place::new());
+    let files = "license = \"MIT\"\nfiles = [{ name = \"model.safetensors\", bytes = 5 }]";
+    let catalog = place.catalog("license = \"MIT\"", files);
+    let outcome = place.run_with(&hub, &with("tiny", &["--catalog", &catalog]));
+    outcome.assert_refused(&["the catalog states 5 bytes", "name the repository itself (me/tiny)"]);
+    let args = with("me/tiny", &["--catalog", &catalog, "--scenario", "rag"]);
+    place.run_with(&hub, &args).assert_done();
+    assert_eq!(place.report()["models"][0]["weights"], "hub");
 }

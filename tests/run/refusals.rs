@@ -1,9 +1,8 @@
 //! What cannot be run: a sentence, a remedy, exit code 2, and no output folder.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use crate::place::{Place, SMALL, codes, fixture, fixture_bytes, list, samples, word};
+use crate::place::{Place, SMALL, fixture, fixture_bytes, samples, word};
 
 fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [words, &SMALL[..]].concat()
@@ -40,7 +39,9 @@ fn a_length_that_cannot_be_is_answered_with_the_largest_that_can() {
     place.run(&long).assert_refused(&["4095 tokens", "made for 4096", "largest context is 4092"]);
     place.run(&with(&[&folder, "--depth", "8k"])).assert_refused(&["8192", "largest context is 4092"]);
     place.run(&[&folder, "--context", "0"]).assert_refused(&["--context 0", "--depth 0"]);
-    place.run(&[&folder, "--output-tokens", "5000"]).assert_refused(&["made for 4096", "--output-tokens"]);
+    place
+        .run(&[&folder, "--output-tokens", "5000"])
+        .assert_refused(&["made for 4096", "lower --output-tokens"]);
     assert!(!place.path("out").exists());
 }
 
@@ -49,7 +50,7 @@ fn what_does_not_fit_the_memory_is_refused_before_loading() {
     let place = Place::new();
     let wide = place.catalog("hidden_size = 64", "hidden_size = 1_048_576");
     let args = |catalog: &str| -> Vec<String> {
-        let words = ["tiny", "--catalog", catalog, "--weights", "random", "--context", "1M"];
+        let words = ["tiny", "--catalog", catalog, "--weights", "random", "--context", "1000k"];
         words.iter().map(|word| word.to_string()).collect()
     };
     let run = |catalog: &str| place.run(&args(catalog).iter().map(String::as_str).collect::<Vec<_>>());
@@ -90,6 +91,7 @@ fn damaged_weights_are_named() {
     ]);
     let folder = broken(&place, |_, weights| weights[..8].fill(0xff));
     place.run(&with(&[&folder])).assert_refused(&["model.safetensors", "truncated or corrupt"]);
+    assert!(!place.path("out").exists());
     let folder = broken(&place, |config, _| {
         *config = config.replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5")
     });
@@ -101,7 +103,6 @@ fn damaged_weights_are_named() {
         let file = place.file(name, bytes);
         place.run(&with(&[&file])).assert_refused(&[name, "truncated or corrupt"]);
     }
-    assert!(!place.path("out").exists());
 }
 
 #[test]
@@ -116,28 +117,21 @@ fn a_device_that_is_not_built_in_says_how_to_build_it() {
 }
 
 #[test]
-fn a_time_limit_that_is_too_short_keeps_what_it_could_take_and_names_the_rest() {
+fn a_time_limit_ends_the_run_and_one_that_is_too_short_for_anything_says_so() {
     let place = Place::new();
     let folder = word(&fixture("qwen3"));
-    let before = Instant::now();
-    let args = [
-        "--max-time",
-        "1s",
-        "--runs",
-        "100000",
-        "--context",
-        "64,3k",
-        "--output-tokens",
-        "4",
-        "--threads",
-        "1",
-    ];
-    place.run(&[&[folder.as_str()], &args[..]].concat()).assert_done();
-    assert!(before.elapsed() < Duration::from_secs(60), "the limit ends the run, not the number of runs");
-    let report = place.report();
-    assert!(samples(&report) >= 3, "the first case always has its least number of samples");
-    let left_out = list(&report["left_out"]);
-    assert!(left_out.iter().any(|case| case["what"] == "rag/3072"), "{left_out:?}");
-    assert!(left_out.iter().all(|case| case["why"].as_str().unwrap().contains("--max-time")), "{left_out:?}");
-    assert!(codes(&report).contains(&"too_few_samples"), "{:?}", codes(&report));
+    let limited = |time| {
+        let args = ["--max-time", time, "--runs", "100000", "--context", "64", "--threads", "1"];
+        place.run(&[&[folder.as_str()], &args[..]].concat())
+    };
+    limited("1ms").assert_refused(&["nothing was measured", "--max-time", "allow more"]);
+    assert!(!place.path("out").exists());
+    // How much is left after looking at the box depends on the box.
+    let outcome = limited("8s");
+    if outcome.code == Some(2) {
+        outcome.assert_refused(&["nothing was measured", "--max-time"]);
+        return;
+    }
+    outcome.assert_done();
+    assert!((1..200_000).contains(&samples(&place.report())));
 }

@@ -55,7 +55,7 @@ fn offline_falls_back_too_without_a_request() {
     let (hub, place) = (StandInHub::start(tiny_model(), vec![]), Place::new());
     let catalog = place.catalog("", "");
     let outcome = place.run_with(&hub, &with(&["tiny", "--catalog", &catalog, "--offline"]));
-    assert!(outcome.assert_done().stderr.contains("--offline"), "{}", outcome.stderr);
+    assert!(outcome.assert_done().stderr.contains("offline mode is on"), "{}", outcome.stderr);
     assert!(codes(&place.report()).contains(&"fallback_to_random_weights"));
     assert!(hub.requests().is_empty());
 }

@@ -94,6 +94,19 @@ pub fn layout(config: &RunConfig, quantization: Quantization) -> Layout {
     Layout { quantization, dtype_bytes: bytes, kv_bytes_per_value: bytes }
 }
 
+/// Opens the files of every model: a damaged one is found before the first is measured.
+pub fn check(models: &[Obtained]) -> anyhow::Result<()> {
+    models.iter().try_for_each(|model| open(model, 0).map(drop))
+}
+
+fn open(model: &Obtained, seed: u64) -> anyhow::Result<OpenModel> {
+    Ok(match &model.place {
+        Place::Folder(folder) => OpenModel::folder(folder)?,
+        Place::Gguf(file) => OpenModel::gguf(file)?,
+        Place::Seed => OpenModel::random(model.shape.clone(), seed),
+    })
+}
+
 /// Loads arms through candle.
 pub struct CandleArms<'a> {
     /// The models.
@@ -141,11 +154,7 @@ impl Arms for CandleArms<'_> {
     fn load(&mut self, index: usize, capacity: usize) -> anyhow::Result<LoadedArm> {
         let arm = &self.arms[index];
         let model = &self.models[arm.model];
-        let mut open = match &model.place {
-            Place::Folder(folder) => OpenModel::folder(folder)?,
-            Place::Gguf(file) => OpenModel::gguf(file)?,
-            Place::Seed => OpenModel::random(model.shape.clone(), self.config.seed),
-        };
+        let mut open = open(model, self.config.seed)?;
         let precision = Precision { quantization: arm.quantization, dtype: self.config.dtype };
         let decoder = open.decoder(precision, &self.device, &mut |_, _| {})?;
         let decode_weight_bytes = Some(decoder.decode_weight_bytes());

@@ -3,13 +3,14 @@
 mod arms;
 mod dry_run;
 mod models;
+mod output;
 mod progress;
 mod record;
 mod resume;
 mod witness;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 
 use self::arms::CandleArms;
+use self::output::OutputFolder;
 use self::progress::RunObserver;
 use self::record::Recorder;
 use crate::cli::{Format, RunArgs};
@@ -27,7 +29,6 @@ use crate::device::{select, threads};
 use crate::prompts::corpus::Corpus;
 use crate::prompts::scenarios::Scenarios;
 use crate::report::document::Document;
-use crate::report::write::check_writable;
 use crate::runner::campaign::{Campaign, Outcome};
 use crate::runner::schedule::Budget;
 use crate::tokenizer::chat::Thinking;
@@ -44,17 +45,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let config = RunConfig::new(&args)?;
     let threads = threads::settle(config.threads)?;
     let device = select::open(config.device)?;
-    let folder = output_folder(&args, resumed.as_ref().map(|r| r.folder.as_path()));
-    if !args.dry_run {
-        check_writable(&folder)?;
-    }
-    let texts = Texts::read(&config)?;
     if args.dry_run {
-        return dry_run::run(&config, &texts, &clock);
+        return dry_run::run(&config, &Texts::read(&config)?, &clock);
     }
+    let named = resumed.as_ref().map(|r| r.folder.as_path()).or(args.output.as_deref());
+    let folder = OutputFolder::claim(named)?;
+    let texts = Texts::read(&config)?;
     let models = models::obtain(&config)?;
     let builders: Vec<_> = models.iter().map(|model| texts.builder(&model.text, &config)).collect();
     let arms = arms::plan(&config, &models, &builders)?;
+    arms::check(&models)?;
     let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &clock)?;
     let outcome = match &resumed {
         Some(resumed) => {
@@ -66,7 +66,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut source =
         CandleArms { models: &models, builders: &builders, arms: &arms, device, config: &config };
     let stop = stop_on_interrupt()?;
-    let mut observer = RunObserver::new(&recorder, &folder, &config.formats);
+    let mut observer = RunObserver::new(&recorder, folder.path(), &config.formats);
     let campaign = Campaign {
         arms: &mut source,
         budget: remaining(config.budget, &clock),
@@ -79,21 +79,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let outcome = campaign.run(outcome);
     observer.finish()?;
     recorder.finished(&outcome);
-    finish(&recorder.document(&outcome), &folder, &config)
+    finish(&recorder.document(&outcome), folder.path(), &config)
 }
 
 /// The command as typed, without the path of the program.
 fn command_line() -> Vec<String> {
     let words = std::env::args().skip(1);
     std::iter::once("ctxbench".to_owned()).chain(words).collect()
-}
-
-fn output_folder(args: &RunArgs, resumed: Option<&Path>) -> PathBuf {
-    let named = resumed.map(Path::to_path_buf).or_else(|| args.output.clone());
-    named.unwrap_or_else(|| {
-        let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
-        PathBuf::from("reports").join(format!("run-{time}"))
-    })
 }
 
 /// What is asked and over what.
@@ -143,23 +135,34 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// Writes the last state, prints it where asked, and says by the exit code how it went.
 fn finish(document: &Document, folder: &Path, config: &RunConfig) -> anyhow::Result<ExitCode> {
-    progress::save(document, folder, &config.formats)?;
+    if !document.cases.is_empty() {
+        progress::save(document, folder, &config.formats)?;
+    }
+    let measured = document.cases.iter().any(|case| case.samples.iter().any(|s| s.is_complete()));
+    if !measured {
+        let reason = document.cases.iter().find_map(|case| case.error.clone());
+        anyhow::bail!(
+            "nothing was measured: {}",
+            reason.unwrap_or_else(|| without_a_sample(document).into())
+        );
+    }
     if config.formats.contains(&Format::Terminal) {
         let mut out = io::stdout().lock();
         exporter(Format::Terminal).write(document, &mut out)?;
         out.flush()?;
     }
     crate::commands::progress::remark(&format!("report: {}", folder.display()));
-    let measured = document.cases.iter().any(|case| case.samples.iter().any(|s| s.is_complete()));
-    if !measured {
-        let reason = document.cases.iter().find_map(|case| case.error.clone());
-        anyhow::bail!(
-            "nothing was measured: {}",
-            reason.unwrap_or_else(|| "the run was stopped or had no time".into())
-        );
-    }
     let failed =
         document.cases.iter().any(|c| c.error.is_some() || c.samples.iter().any(|s| !s.is_complete()));
     let flagged = config.strict && document.validity.status != Status::Valid;
     Ok(if failed || flagged { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Why a run whose cases did not fail has nothing.
+fn without_a_sample(document: &Document) -> &'static str {
+    if document.interrupted {
+        "the run was stopped before its first sample; run the same command again"
+    } else {
+        "looking at the box and loading the model took all of --max-time; allow more"
+    }
 }

@@ -49,7 +49,7 @@ fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
     let model = model?;
     if let Some(why) = &model.fallback {
         remark(&format!(
-            "The hub could not be reached ({why}), and {} is not in the cache, so this run uses seeded random \
+            "The weights of {} are not at hand ({why}), so this run uses seeded random \
              weights of exactly its shape: speed does not depend on the values of weights, so the times hold; text and \
              quality mean nothing. Every output is stamped. To measure the real file, run `ctxbench fetch {name}` \
              where the hub answers, or name a local folder or .gguf file.",

@@ -53,6 +53,8 @@ impl Observer for RunObserver<'_> {
             Event::Sampling { arm, spec, taken } => {
                 self.line.show(&format!("{arm}: {} sample {}", spec.label(), taken + 1), left);
             }
+            // An older report in this folder stays until there is something to put in its place.
+            Event::BlockDone if outcome.samples == 0 => {}
             Event::BlockDone => {
                 let saved = save(&self.recorder.document(outcome), &self.folder, &self.formats);
                 *self.failure.borrow_mut() = saved.err();
