@@ -1,0 +1,143 @@
+//! What cannot be run: a sentence, a remedy, exit code 2, and no output folder.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::place::{Place, SMALL, codes, fixture, fixture_bytes, list, samples, word};
+
+fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &SMALL[..]].concat()
+}
+
+/// A copy of the fixture `qwen3` in which `change` was made.
+fn broken(place: &Place, change: impl FnOnce(&mut String, &mut Vec<u8>)) -> String {
+    let mut config = String::from_utf8(fixture_bytes("qwen3/config.json")).unwrap();
+    let mut weights = fixture_bytes("qwen3/model.safetensors");
+    change(&mut config, &mut weights);
+    place.file("model/config.json", config);
+    place.file("model/model.safetensors", weights);
+    "./model".into()
+}
+
+#[test]
+fn an_unknown_model_is_answered_with_the_nearest_names() {
+    let place = Place::new();
+    place.run(&with(&["qwen3-06b"])).assert_refused(&[
+        "'qwen3-06b'",
+        "did you mean qwen3-0.6b",
+        "owner/name",
+    ]);
+    place.run(&with(&["./nowhere"])).assert_refused(&["./nowhere", "config.json"]);
+    place.run(&with(&["nowhere.gguf"])).assert_refused(&["could not read 'nowhere.gguf'"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_length_that_cannot_be_is_answered_with_the_largest_that_can() {
+    let place = Place::new();
+    let folder = word(&fixture("qwen3"));
+    let long = with(&[&folder, "--context", "4095"]);
+    place.run(&long).assert_refused(&["4095 tokens", "made for 4096", "largest context is 4092"]);
+    place.run(&with(&[&folder, "--depth", "8k"])).assert_refused(&["8192", "largest context is 4092"]);
+    place.run(&[&folder, "--context", "0"]).assert_refused(&["--context 0", "--depth 0"]);
+    place.run(&[&folder, "--output-tokens", "5000"]).assert_refused(&["made for 4096", "--output-tokens"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn what_does_not_fit_the_memory_is_refused_before_loading() {
+    let place = Place::new();
+    let wide = place.catalog("hidden_size = 64", "hidden_size = 1_048_576");
+    let args = |catalog: &str| -> Vec<String> {
+        let words = ["tiny", "--catalog", catalog, "--weights", "random", "--context", "1M"];
+        words.iter().map(|word| word.to_string()).collect()
+    };
+    let run = |catalog: &str| place.run(&args(catalog).iter().map(String::as_str).collect::<Vec<_>>());
+    // 1 M wide: the embedding is small, but each layer's projections and feed-forward are not.
+    let wide_text = fs::read_to_string(&wide).unwrap().replace("layers = 2", "layers = 4000");
+    let wide = place.file("wide.toml", wide_text);
+    run(&wide).assert_refused(&["tiny q8_0", "does not fit this box's free memory", "smaller model"]);
+    let long = place.catalog("max_positions = 4096", "max_positions = 2_000_000");
+    let text = fs::read_to_string(&long)
+        .unwrap()
+        .replace("layers = 2", "layers = 80")
+        .replace("kv_heads = 2", "kv_heads = 4");
+    let deep = place.file("deep.toml", text.replace("head_dim = 16", "head_dim = 1024"));
+    run(&deep).assert_refused(&["1000000 tokens", "would not fit", "the largest context that does is"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_model_that_is_not_one_of_the_family_is_refused_by_name() {
+    let place = Place::new();
+    let folder = broken(&place, |config, _| *config = config.replace("\"qwen3\"", "\"llama\""));
+    place.run(&with(&[&folder])).assert_refused(&["'llama'", "it runs qwen2, qwen3"]);
+    let folder = broken(&place, |config, _| *config = config.replace("\"num_hidden_layers\": 4,", ""));
+    place.run(&with(&[&folder])).assert_refused(&["config.json", "num_hidden_layers"]);
+    let folder = broken(&place, |config, _| *config = "{".into());
+    place.run(&with(&[&folder])).assert_refused(&["config.json"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn damaged_weights_are_named() {
+    let place = Place::new();
+    let folder = broken(&place, |_, weights| weights.truncate(300_000));
+    place.run(&with(&[&folder])).assert_refused(&[
+        "model.safetensors",
+        "truncated or corrupt",
+        "ctxbench fetch",
+    ]);
+    let folder = broken(&place, |_, weights| weights[..8].fill(0xff));
+    place.run(&with(&[&folder])).assert_refused(&["model.safetensors", "truncated or corrupt"]);
+    let folder = broken(&place, |config, _| {
+        *config = config.replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5")
+    });
+    place.run(&with(&[&folder])).assert_refused(&["no tensor 'model.layers.4"]);
+    let whole = fixture_bytes("qwen3/model-q8_0.gguf");
+    for (name, bytes) in
+        [("cut.gguf", &whole[..100_000]), ("head.gguf", &whole[..50]), ("text.gguf", b"<html>")]
+    {
+        let file = place.file(name, bytes);
+        place.run(&with(&[&file])).assert_refused(&[name, "truncated or corrupt"]);
+    }
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_device_that_is_not_built_in_says_how_to_build_it() {
+    let place = Place::new();
+    let folder = word(&fixture("qwen3"));
+    if cfg!(not(feature = "cuda")) {
+        place.run(&with(&[&folder, "--device", "cuda"])).assert_refused(&["--features cuda", "--device cpu"]);
+    }
+    place.run(&with(&[&folder, "--device", "gpu"])).assert_refused(&["'gpu' is not a device", "metal"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_time_limit_that_is_too_short_keeps_what_it_could_take_and_names_the_rest() {
+    let place = Place::new();
+    let folder = word(&fixture("qwen3"));
+    let before = Instant::now();
+    let args = [
+        "--max-time",
+        "1s",
+        "--runs",
+        "100000",
+        "--context",
+        "64,3k",
+        "--output-tokens",
+        "4",
+        "--threads",
+        "1",
+    ];
+    place.run(&[&[folder.as_str()], &args[..]].concat()).assert_done();
+    assert!(before.elapsed() < Duration::from_secs(60), "the limit ends the run, not the number of runs");
+    let report = place.report();
+    assert!(samples(&report) >= 3, "the first case always has its least number of samples");
+    let left_out = list(&report["left_out"]);
+    assert!(left_out.iter().any(|case| case["what"] == "rag/3072"), "{left_out:?}");
+    assert!(left_out.iter().all(|case| case["why"].as_str().unwrap().contains("--max-time")), "{left_out:?}");
+    assert!(codes(&report).contains(&"too_few_samples"), "{:?}", codes(&report));
+}
