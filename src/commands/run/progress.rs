@@ -51,7 +51,8 @@ impl Observer for RunObserver<'_> {
                 self.line.show(&format!("{arm}: warming up {}", spec.label()), left)
             }
             Event::Sampling { arm, spec, taken } => {
-                self.line.show(&format!("{arm}: {} sample {}", spec.label(), taken + 1), left);
+                let (label, all) = (spec.label(), outcome.samples);
+                self.line.show(&format!("{arm}: {label} sample {} · {all} samples so far", taken + 1), left);
             }
             Event::BlockDone => {
                 let saved = save(&self.recorder.document(outcome), &self.folder, &self.formats);
