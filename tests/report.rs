@@ -105,3 +105,30 @@ fn what_cannot_be_read_ends_in_a_sentence_and_exit_code_2() {
         assert!(!stderr.contains("panicked") && output.stdout.is_empty(), "{stderr}");
     }
 }
+
+/// `reports/example/` is a real run: what its JSON renders to now is what lies beside it.
+#[test]
+fn the_example_renders_to_the_files_beside_it() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/example");
+    for format in ["json", "md", "html", "csv"] {
+        let output = ctxbench(&["report", &folder.to_string_lossy(), "--format", format]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let file = folder.join(format!("report.{format}"));
+        assert_golden(&file.to_string_lossy(), &text(&output.stdout));
+    }
+}
+
+#[test]
+fn the_example_is_a_release_run_of_three_weight_types_to_four_thousand_tokens() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/example");
+    let document = ctxbench::report::document::Document::read(&folder).expect("the example reads");
+    assert_eq!(document.tool.profile, "release");
+    assert!(!document.interrupted && document.left_out.is_empty(), "{:?}", document.left_out);
+    let weights: std::collections::BTreeSet<_> =
+        document.cases.iter().map(|case| &case.quantization).collect();
+    assert_eq!(weights.len(), 3, "{weights:?}");
+    for case in &document.cases {
+        assert!(case.error.is_none() && case.samples.len() >= 3, "{}: {:?}", case.id, case.error);
+    }
+    assert!(document.cases.iter().any(|case| case.scenario == "rag" && case.context_tokens == 4096));
+}

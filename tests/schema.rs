@@ -55,6 +55,13 @@ fn a_document_fits_the_schema_field_by_field() {
 }
 
 #[test]
+fn the_example_run_fits_the_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/example/report.json");
+    let example: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(errors(&example), Vec::<String>::new());
+}
+
+#[test]
 fn a_document_with_a_key_missing_or_renamed_is_refused() {
     let mut document = document();
     // One case with all its parts is enough, and keeps this quick.

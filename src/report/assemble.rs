@@ -95,7 +95,7 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
         kv_bytes_per_token: arm.kv_bytes_per_token,
         prefill_flops: &flops,
         bandwidth: record.environment.memory_bandwidth_bytes_per_s,
-        matmul_rate: matmul_rate(&record.environment, arm.quantization),
+        matmul_rate: matmul_rate(&record.environment),
     };
     Case {
         id: format!("{}/{}/{}", arm.model, arm.quantization, spec.label()),
@@ -119,12 +119,10 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
     }
 }
 
-/// The best rate that any measured type reached: what the hardware can do at most does not
-/// depend on which type a model happens to use, but a type's own rate may be the higher one.
-fn matmul_rate(environment: &Environment, quantization: &str) -> Option<f64> {
-    let rates = &environment.matmul_flops_per_s;
-    let relevant = ["f32", quantization].into_iter().filter_map(|name| rates.get(name).copied());
-    relevant.fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |b| b.max(rate))))
+/// The best rate that any measured type reached: what the hardware can do at most does not depend on
+/// the type that a model happens to use.
+fn matmul_rate(environment: &Environment) -> Option<f64> {
+    environment.matmul_flops_per_s.values().copied().reduce(f64::max)
 }
 
 fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
@@ -146,5 +144,18 @@ fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
         truncated_to: progress.truncated.then_some(progress.spec.tokens),
         no_chat_template: progress.no_chat_template,
         ..CaseFacts::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilisation_is_held_against_the_fastest_type_whatever_the_case_uses() {
+        let rates = [("f32", 2e11), ("q8_0", 4e11)].map(|(name, rate)| (name.to_owned(), rate));
+        let environment = Environment { matmul_flops_per_s: rates.into(), ..Environment::default() };
+        assert_eq!(matmul_rate(&environment), Some(4e11));
+        assert_eq!(matmul_rate(&Environment::default()), None);
     }
 }

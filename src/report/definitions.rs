@@ -60,7 +60,8 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
     (
         "mfu",
         "FLOP utilisation: FLOPs that this prefill must do / prefill_ms / the matmul rate measured on this \
-         device in this type.",
+         device, the best of all types tried, through candle: the limit of this build, which may lie below \
+         that of the silicon.",
     ),
     (
         "peak_memory_bytes",

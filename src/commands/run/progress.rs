@@ -51,7 +51,8 @@ impl Observer for RunObserver<'_> {
                 self.line.show(&format!("{arm}: warming up {}", spec.label()), left)
             }
             Event::Sampling { arm, spec, taken } => {
-                self.line.show(&format!("{arm}: {} sample {}", spec.label(), taken + 1), left);
+                let (label, all) = (spec.label(), outcome.samples);
+                self.line.show(&format!("{arm}: {label} sample {} · {all} samples so far", taken + 1), left);
             }
             // An older report in this folder stays until there is something to put in its place.
             Event::BlockDone if outcome.samples == 0 => {}
