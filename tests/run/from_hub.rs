@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::place::{Outcome, Place, SMALL, codes, fixture, fixture_bytes, ids, list, tiny_model, word};
+use crate::place::{
+    Outcome, Place, SMALL, codes, fixture, fixture_bytes, ids, list, tiny_model, turns, word,
+};
 use crate::stand_in_hub::{COMMIT, Does, Fault, HubFile, Place as At, StandInHub, sha256};
 
 const REPO: &str = "o/tiny-qwen3";
@@ -37,6 +39,7 @@ fn a_model_of_the_hub_is_measured_and_its_provenance_recorded() {
         assert!(!codes(&report).contains(&absent), "{absent}");
     }
     assert_eq!(report["interrupted"], false);
+    assert!(turns(&report).len() > 1, "cases come in changing order");
     // The same report stands against itself, and against one taken again without a transfer.
     hub.forget();
     let again = place.run_with(&hub, &with(REPO, &["--context", "64,1k", "--output", "again"]));

@@ -176,6 +176,19 @@ pub fn ids(report: &Value) -> Vec<&str> {
     list(&report["cases"]).iter().filter_map(|case| case["id"].as_str()).collect()
 }
 
+/// The different orders in which blocks of one sample a case went through the cases.
+pub fn turns(report: &Value) -> BTreeSet<Vec<usize>> {
+    let cases = list(&report["cases"]).iter().enumerate();
+    let mut taken: Vec<(Option<u64>, usize)> = cases
+        .flat_map(|(at, case)| list(&case["samples"]).iter().map(move |s| (s["order"].as_u64(), at)))
+        .collect();
+    taken.sort();
+    taken
+        .chunks(list(&report["cases"]).len())
+        .map(|block| block.iter().map(|(_, case)| *case).collect())
+        .collect()
+}
+
 /// How many samples all cases have.
 pub fn samples(report: &Value) -> usize {
     list(&report["cases"]).iter().map(|case| list(&case["samples"]).len()).sum()

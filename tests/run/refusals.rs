@@ -64,7 +64,7 @@ fn what_does_not_fit_the_memory_is_refused_before_loading() {
         .replace("layers = 2", "layers = 80")
         .replace("kv_heads = 2", "kv_heads = 4");
     let deep = place.file("deep.toml", text.replace("head_dim = 16", "head_dim = 1024"));
-    run(&deep).assert_refused(&["1000000 tokens", "would not fit", "the largest context that does is"]);
+    run(&deep).assert_refused(&["1024000 tokens", "would not fit", "the largest context that does is"]);
     assert!(!place.path("out").exists());
 }
 
