@@ -1,6 +1,6 @@
 //! The measurement, proved by a scripted engine with known times on a manual clock.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +72,8 @@ struct ScriptedArms {
     count: usize,
     loads: Rc<Cell<usize>>,
     fails_above: usize,
+    /// Every prompt so far: a cache could serve one that comes again.
+    sent: RefCell<HashSet<String>>,
 }
 
 impl Arms for ScriptedArms {
@@ -91,6 +93,7 @@ impl Arms for ScriptedArms {
     }
     fn encode(&self, _index: usize, text: &str) -> anyhow::Result<Vec<u32>> {
         self.clock.advance(TOKENIZE);
+        assert!(self.sent.borrow_mut().insert(text.to_owned()), "'{text}' is sent twice");
         let tokens = text.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a length");
         Ok(vec![1; tokens])
     }
@@ -160,6 +163,7 @@ fn run(setup: Setup, specs: &[CaseSpec]) -> Seen {
         count: setup.arms,
         loads: loads.clone(),
         fails_above: setup.fails_above,
+        sent: RefCell::default(),
     };
     let stop = AtomicBool::new(false);
     let mut log = Log { taken: Vec::new(), stop_after: setup.stop_after, stop: &stop };
