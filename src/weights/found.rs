@@ -55,6 +55,16 @@ pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
     })
 }
 
+/// GGUF files of a repository that candle should be able to read, going by how such files are named.
+pub(super) fn plain_gguf_files(snapshot: &Snapshot) -> Vec<String> {
+    const UNREADABLE: [&str; 9] = ["iq", "ud-", "tq1", "tq2", "mxfp4", "nvfp4", "mmproj", "mtp", "-of-"];
+    let plain = |name: &&str| {
+        let name = name.to_ascii_lowercase();
+        name.ends_with(".gguf") && !UNREADABLE.iter().any(|mark| name.contains(mark))
+    };
+    snapshot.files.iter().map(|file| file.name.as_str()).filter(plain).map(Into::into).collect()
+}
+
 pub(super) fn folder_of(files: &[LocalFile]) -> Result<PathBuf, WeightsError> {
     let config = files.iter().find(|f| f.name == "config.json");
     let folder = config.and_then(|f| f.path.parent());

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::error::WeightsError;
-use super::found::{Found, folder_of, from_folder, from_gguf, hashed, hub, random, shape_of};
+use super::found::{
+    Found, folder_of, from_folder, from_gguf, hashed, hub, plain_gguf_files, random, shape_of,
+};
 use super::origin::{FileRecord, WeightsOrigin};
 use crate::catalog::Catalog;
 use crate::catalog::entry::{CatalogFile, Entry};
@@ -78,6 +80,16 @@ pub enum ObtainError {
     /// The catalog states another file.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A GGUF of the hub in types that candle cannot read.
+    #[error("{source}\n{}", siblings(.repo, .others))]
+    UnreadableGguf {
+        /// Which tensor, and in which type.
+        source: Box<WeightsError>,
+        /// The repository.
+        repo: String,
+        /// Its files that are of plain types by their names.
+        others: Vec<String>,
+    },
     /// The files are not a model this build can run.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -85,6 +97,15 @@ pub enum ObtainError {
 
 fn nearest(ids: &[String]) -> String {
     if ids.is_empty() { String::new() } else { format!("; did you mean {}?", ids.join(", ")) }
+}
+
+fn siblings(repo: &str, others: &[String]) -> String {
+    match others {
+        [] => {
+            format!("no other GGUF file of {repo} is of plain types by its name; look for another repository")
+        }
+        names => format!("by their names, these files of {repo} are of plain types: {}", names.join(", ")),
+    }
 }
 
 /// Where to look and what is allowed.
@@ -204,7 +225,14 @@ impl Search<'_> {
         check_stated(&Stated::of_gguf(self.catalog, repo, file), &snapshot, &files)?;
         let found = files.iter().find(|f| f.name == file);
         let path = found.map(|f| f.path.clone()).unwrap_or_default();
-        Ok(hub(name, snapshot, &files, from_gguf(&path)?))
+        match from_gguf(&path) {
+            Ok(found) => Ok(hub(name, snapshot, &files, found)),
+            Err(source @ WeightsError::UnreadableType { .. }) => {
+                let others = plain_gguf_files(&snapshot);
+                Err(ObtainError::UnreadableGguf { source: source.into(), repo: snapshot.repo, others })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn bring(

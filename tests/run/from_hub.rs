@@ -167,3 +167,27 @@ fn a_catalog_holds_its_files_to_what_it_states_and_the_repository_itself_does_no
     place.run_with(&hub, &args).assert_done();
     assert_eq!(place.report()["models"][0]["weights"], "hub");
 }
+
+#[test]
+fn a_gguf_in_unreadable_types_is_refused_with_the_files_that_can_be_read() {
+    const TENSOR: &str = "blk.1.ffn_up.weight";
+    const IQ4_XS: u32 = 23;
+    let mut bytes = fixture_bytes("qwen3/model-q8_0.gguf");
+    let name = bytes
+        .windows(TENSOR.len())
+        .position(|window| window == TENSOR.as_bytes())
+        .expect("the tensor is there");
+    // Behind the name: the number of dimensions (u32), two dimensions (u64 each), the type (u32).
+    let kind = name + TENSOR.len() + 4 + 16;
+    bytes[kind..kind + 4].copy_from_slice(&IQ4_XS.to_le_bytes());
+    let mut files = tiny_model();
+    files.push(HubFile::large("tiny-UD-Q4_K_XL.gguf", bytes));
+    files.push(HubFile::large("tiny-Q8_0.gguf", fixture_bytes("qwen3/model-q8_0.gguf")));
+    let (hub, place) = (StandInHub::start(files, vec![]), Place::new());
+    place.run_with(&hub, &with("o/tiny-qwen3:tiny-UD-Q4_K_XL.gguf", &[])).assert_refused(&[
+        TENSOR,
+        "IQ4_XS",
+        "files of o/tiny-qwen3",
+        "tiny-Q8_0.gguf",
+    ]);
+}

@@ -9,7 +9,7 @@ fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn rendered(place: &Place, format: &str) -> String {
-    let output = place.command(&["report", "out", "--format", format]).output().unwrap();
+    let output = place.command(&["report", "out", "--format", format]).output().expect("the program starts");
     Outcome::of(output).assert_done().stdout.clone()
 }
 

@@ -10,7 +10,7 @@ fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
 
 /// A copy of the fixture `qwen3` in which `change` was made.
 fn broken(place: &Place, change: impl FnOnce(&mut String, &mut Vec<u8>)) -> String {
-    let mut config = String::from_utf8(fixture_bytes("qwen3/config.json")).unwrap();
+    let mut config = String::from_utf8(fixture_bytes("qwen3/config.json")).expect("the fixture is UTF-8");
     let mut weights = fixture_bytes("qwen3/model.safetensors");
     change(&mut config, &mut weights);
     place.file("model/config.json", config);
