@@ -122,7 +122,8 @@ mod tests {
             let expected = plain(&scores, offset, group, 0.125).unwrap();
             let got = causal_softmax(scores, offset, group, 0.125).unwrap();
             let worst = (got - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            prop_assert!(worst < 2e-6, "{worst}");
+            // Rounding of the exponent grows with the scores; a wrong mask or scale moves results by tenths.
+            prop_assert!(f64::from(worst) < 1e-6 * (2.0 + spread), "{worst}");
         }
     }
 

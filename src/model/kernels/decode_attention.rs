@@ -170,7 +170,8 @@ mod tests {
             let got = decode_attention(&q, &keys, &values, 0.3).unwrap();
             let expected = plain(&q, &keys.contiguous().unwrap(), &values.contiguous().unwrap(), 0.3).unwrap();
             let worst = (got - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            prop_assert!(worst < 1e-5, "{worst}");
+            // Rounding of the scores grows with their size; a wrong formula moves results by tenths.
+            prop_assert!(worst < 2e-5 * (1.0 + spread), "{worst}");
         }
     }
 
