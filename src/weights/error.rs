@@ -65,7 +65,7 @@ pub enum WeightsError {
     /// Not a Qwen model this build runs.
     #[error(
         "'{found}' in {origin} is not an architecture this build runs; it runs {}",
-        known_architectures()
+        known_architectures(),
     )]
     UnknownArchitecture {
         /// What the file says.
@@ -156,5 +156,7 @@ impl WeightsError {
 }
 
 fn known_architectures() -> String {
-    Architecture::ALL.map(Architecture::name).join(", ")
+    let configs = Architecture::ALL.map(Architecture::name).join(", ");
+    let gguf = Architecture::ALL.map(Architecture::gguf_name).join(", ");
+    format!("{configs} (in GGUF: {gguf})")
 }
