@@ -8,6 +8,8 @@
 pub mod attention;
 pub mod cache;
 pub mod decoder;
+pub mod delta_net;
+pub mod delta_state;
 pub mod feed_forward;
 pub mod kernels;
 pub mod linear;
