@@ -117,7 +117,9 @@ impl Cache {
             return self.reset();
         }
         if depth < self.len && self.states().next().is_some() {
-            candle_core::bail!("the state of a gated delta net cannot be cut to {depth} tokens: it needs a mark");
+            candle_core::bail!(
+                "the state of a gated delta net cannot be cut to {depth} tokens: it needs a mark"
+            );
         }
         self.shorten(depth);
         Ok(())

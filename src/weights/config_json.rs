@@ -231,11 +231,16 @@ mod tests {
     fn mixtures_are_read_in_both_spellings() {
         let mut json = qwen3_5();
         for (key, value) in [
-            ("model_type", json!("qwen3_5_moe_text")), ("hidden_size", json!(2048)),
-            ("num_hidden_layers", json!(40)), ("num_attention_heads", json!(16)),
-            ("linear_num_value_heads", json!(32)), ("tie_word_embeddings", json!(false)),
-            ("num_local_experts", json!(256)), ("num_experts_per_tok", json!(8)),
-            ("moe_intermediate_size", json!(512)), ("shared_expert_intermediate_size", json!(512)),
+            ("model_type", json!("qwen3_5_moe_text")),
+            ("hidden_size", json!(2048)),
+            ("num_hidden_layers", json!(40)),
+            ("num_attention_heads", json!(16)),
+            ("linear_num_value_heads", json!(32)),
+            ("tie_word_embeddings", json!(false)),
+            ("num_local_experts", json!(256)),
+            ("num_experts_per_tok", json!(8)),
+            ("moe_intermediate_size", json!(512)),
+            ("shared_expert_intermediate_size", json!(512)),
         ] {
             json[key] = value;
         }

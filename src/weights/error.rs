@@ -65,7 +65,7 @@ pub enum WeightsError {
     /// Not a Qwen model this build runs.
     #[error(
         "'{found}' in {origin} is not an architecture this build runs; it runs {}",
-        known_architectures(),
+        known_architectures()
     )]
     UnknownArchitecture {
         /// What the file says.

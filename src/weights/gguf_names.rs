@@ -82,7 +82,10 @@ mod tests {
         assert_eq!(first("norm.weight").as_deref(), Some("output_norm.weight"));
         assert_eq!(first("layers.0.linear_attn.A_log").as_deref(), Some("blk.0.ssm_a"));
         assert_eq!(first("layers.0.linear_attn.dt_bias").as_deref(), Some("blk.0.ssm_dt.bias"));
-        assert_eq!(first("layers.7.mlp.experts.gate_up_proj").as_deref(), Some("blk.7.ffn_gate_up_exps.weight"));
+        assert_eq!(
+            first("layers.7.mlp.experts.gate_up_proj").as_deref(),
+            Some("blk.7.ffn_gate_up_exps.weight")
+        );
         assert_eq!(first("layers.0.mlp.experts.3.up_proj.weight"), None);
         assert_eq!(first("layers.0.mlp.unknown.weight"), None);
         let norms = gguf_names("layers.0.post_attention_layernorm.weight");

@@ -47,9 +47,8 @@ fn rope(config: &Keys<'_>, architecture: Architecture) -> Result<(), WeightsErro
 
 /// Layers of other kinds than the architecture mixes.
 fn layers(config: &Keys<'_>, architecture: Architecture) -> Result<(), WeightsError> {
-    let known = |kind: &Value| {
-        kind == "full_attention" || (architecture.is_hybrid() && kind == "linear_attention")
-    };
+    let known =
+        |kind: &Value| kind == "full_attention" || (architecture.is_hybrid() && kind == "linear_attention");
     let kinds = config.json.get("layer_types").and_then(Value::as_array);
     if let Some(kind) = kinds.and_then(|kinds| kinds.iter().find(|kind| !known(kind))) {
         return config.refuse(format!("layers of type {kind}"));

@@ -6,11 +6,10 @@ use super::{Bias, Builder};
 use crate::model::delta_net::{DeltaNet, ValueHeadOrder};
 use crate::model::delta_state::DeltaHeads;
 use crate::model::linear::Linear;
-use crate::model::norm::RmsNorm;
 use crate::model::shape::{Architecture, DeltaNetShape};
+use crate::weights::Dialect;
 use crate::weights::cut::Cut;
 use crate::weights::error::WeightsError;
-use crate::weights::Dialect;
 
 /// The four projections into a gated delta net.
 struct Projections {
@@ -35,7 +34,7 @@ impl Builder<'_> {
             conv: self.convolution(&at("conv1d.weight"), net)?,
             decay_rate: self.decay_rate(&at("A_log"), heads)?,
             decay_bias: self.values(&at("dt_bias"), &[heads])?,
-            norm: RmsNorm::new(self.values(&at("norm.weight"), &[net.value_dim])?, self.shape.rms_norm_eps),
+            norm: self.values(&at("norm.weight"), &[net.value_dim])?,
             output: self.linear(&at("out_proj"), hidden, net.value_channels(), Bias::Without)?,
             heads: DeltaHeads {
                 key_heads: net.key_heads,
@@ -45,6 +44,7 @@ impl Builder<'_> {
                 conv_width: net.conv_width,
             },
             order: self.value_head_order(),
+            eps: self.shape.rms_norm_eps,
         })
     }
 
@@ -140,8 +140,7 @@ impl KeyHeadRows {
 
     /// The rows of `part`, of all key heads one after the other.
     fn of_part(&self, part: usize, key_heads: usize) -> impl Iterator<Item = usize> {
-        let (before, count, per_head) =
-            (self.0[..part].iter().sum::<usize>(), self.0[part], self.per_head());
+        let (before, count, per_head) = (self.0[..part].iter().sum::<usize>(), self.0[part], self.per_head());
         (0..key_heads).flat_map(move |head| {
             let start = head * per_head + before;
             start..start + count

@@ -2,9 +2,10 @@
 
 use super::{Bias, Builder};
 use crate::model::experts::{Experts, Router, SharedExpert};
-use crate::model::feed_forward::{FeedForward, SwiGlu};
-use crate::model::linear::Linear;
+use crate::model::feed_forward::FeedForward;
+use crate::model::linear::{Linear, Matrix};
 use crate::model::shape::ExpertsShape;
+use crate::model::swiglu::SwiGlu;
 use crate::weights::Dialect;
 use crate::weights::cut::Cut;
 use crate::weights::error::WeightsError;
@@ -95,7 +96,6 @@ impl Builder<'_> {
 
     /// One row: (1, hidden) in a checkpoint, (hidden,) in GGUF.
     fn shared_gate(&mut self, name: &str) -> Result<Linear, WeightsError> {
-        use crate::model::linear::Matrix;
         let hidden = self.shape.hidden_size;
         let row = match self.source.dialect() {
             Dialect::Gguf => self.values(name, &[hidden])?,
