@@ -284,7 +284,10 @@ fn one_key_corrected_in_full_again_and_again_stays_stable() {
     // Every token has the same key, and β is 1 to seven digits: A is 1 everywhere below the diagonal.
     let mut weights = Weights::new(heads(2, 2), 17);
     let (key, hidden) = (weights.heads.key_channels() * HIDDEN, HIDDEN);
-    weights.qkv[key..2 * key].iter_mut().enumerate().for_each(|(i, w)| *w = if i % hidden == 0 { 1.0 } else { 0.0 });
+    weights.qkv[key..2 * key]
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w = if i % hidden == 0 { 1.0 } else { 0.0 });
     weights.conv.chunks_mut(weights.heads.conv_channels()).for_each(|row| row[..2 * key / hidden].fill(0.25));
     weights.beta.iter_mut().enumerate().for_each(|(i, w)| *w = if i % hidden == 0 { 8.0 } else { 0.0 });
     (weights.rate, weights.bias) = (vec![-1e-6; 4], vec![0.0; 4]);

@@ -142,7 +142,13 @@ mod tests {
         for x in [plain(&ones, &diagonal).unwrap(), chunk_inverse(ones, &diagonal).unwrap()] {
             for (i, value) in x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().enumerate() {
                 let (row, column) = (i / size, i % size);
-                let exact = if row == column { 1.0 } else if row == column + 1 { -1.0 } else { 0.0 };
+                let exact = if row == column {
+                    1.0
+                } else if row == column + 1 {
+                    -1.0
+                } else {
+                    0.0
+                };
                 assert_eq!(value, exact, "({row}, {column})");
             }
         }

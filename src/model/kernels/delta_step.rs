@@ -69,7 +69,8 @@ impl InplaceOp3 for DeltaStep {
         let matrix = (heads.key_dim + 1) * heads.value_dim;
         memory.par_chunks_mut(matrix).enumerate().for_each(|(head, memory)| {
             let key_head = self.order.key_head(head, heads);
-            let (query, key) = keyed[key_head * 2 * heads.key_dim..][..2 * heads.key_dim].split_at(heads.key_dim);
+            let (query, key) =
+                keyed[key_head * 2 * heads.key_dim..][..2 * heads.key_dim].split_at(heads.key_dim);
             let token = Token {
                 query,
                 key,
@@ -172,7 +173,14 @@ mod tests {
 
     #[test]
     fn a_full_correction_makes_the_memory_answer_with_the_value() {
-        let token = Token { query: &[1.0, 0.0], key: &[1.0, 0.0], value: &[5.0], decay: 0.5, beta: 1.0, overlap: 1.0 };
+        let token = Token {
+            query: &[1.0, 0.0],
+            key: &[1.0, 0.0],
+            value: &[5.0],
+            decay: 0.5,
+            beta: 1.0,
+            overlap: 1.0,
+        };
         let (mut memory, mut out) = ([2.0, 8.0], [0.0]);
         token.mix(&mut memory, &mut out);
         assert_eq!((memory, out), ([5.0, 4.0], [5.0]));
