@@ -8,6 +8,7 @@
 pub mod attention;
 pub mod cache;
 pub mod decoder;
+pub mod experts;
 pub mod feed_forward;
 pub mod kernels;
 pub mod linear;

@@ -3,13 +3,17 @@
 //!
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
+mod add_rows;
 mod causal_softmax;
 mod decode_attention;
 mod exp;
+mod route;
 mod silu_mul;
 
+pub use add_rows::add_rows;
 pub use causal_softmax::causal_softmax;
 pub use decode_attention::{applies as decodes_fused, decode_attention};
+pub use route::{Groups, Picks, pick};
 pub use silu_mul::silu_mul;
 
 use candle_core::{DType, Layout, Result, Tensor};
