@@ -6,9 +6,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::feed_forward::FeedForward;
 use super::kernels::{Groups, Picks, add_rows, pick};
 use super::linear::Linear;
+use super::swiglu::SwiGlu;
 
 /// Scores experts.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Router {
 #[derive(Clone, Debug)]
 pub struct SharedExpert {
     /// The feed-forward.
-    pub feed_forward: FeedForward,
+    pub feed_forward: SwiGlu,
     /// (1, hidden), f32.
     pub gate: Linear,
 }
@@ -57,7 +57,7 @@ pub struct Experts {
     /// Chooses.
     pub router: Router,
     /// To choose from, all of one shape.
-    pub experts: Vec<FeedForward>,
+    pub experts: Vec<SwiGlu>,
     /// Beside the chosen ones.
     pub shared: Option<SharedExpert>,
 }
@@ -110,7 +110,7 @@ impl Experts {
     }
 
     fn expert_bytes(&self) -> u64 {
-        self.experts.iter().map(FeedForward::bytes).sum()
+        self.experts.iter().map(SwiGlu::bytes).sum()
     }
 }
 
@@ -154,8 +154,8 @@ mod tests {
         [random(WIDTH, HIDDEN), random(WIDTH, HIDDEN), random(HIDDEN, WIDTH)]
     }
 
-    fn feed_forward([gate, up, down]: &[Tensor; 3]) -> FeedForward {
-        FeedForward { gate: linear(gate), up: linear(up), down: linear(down) }
+    fn feed_forward([gate, up, down]: &[Tensor; 3]) -> SwiGlu {
+        SwiGlu { gate: linear(gate), up: linear(up), down: linear(down) }
     }
 
     impl Twin {
@@ -286,7 +286,7 @@ mod tests {
             let blocks = QTensor::quantize(&random(rows, columns), GgmlDType::Q4K).expect("rows of 256");
             Linear::new(Matrix::Quantized(std::sync::Arc::new(blocks)), None).expect("a linear")
         };
-        let expert = |_| FeedForward { gate: blocks(512, 256), up: blocks(512, 256), down: blocks(256, 512) };
+        let expert = |_| SwiGlu { gate: blocks(512, 256), up: blocks(512, 256), down: blocks(256, 512) };
         let router = Router { weight: linear(&random(6, 256)), used: 2, renormalise: true };
         let layer = Experts { router, experts: (0..6).map(expert).collect(), shared: None };
         for tokens in [1, 19] {

@@ -4,16 +4,26 @@
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
 mod add_rows;
+mod causal_conv;
 mod causal_softmax;
+mod chunk_decay;
+mod chunk_inverse;
 mod decode_attention;
+mod delta_step;
 mod exp;
 mod route;
+mod scale_add;
 mod silu_mul;
 
 pub use add_rows::add_rows;
+pub use causal_conv::{SplitHeads, causal_conv};
 pub use causal_softmax::causal_softmax;
+pub use chunk_decay::chunk_decay;
+pub use chunk_inverse::chunk_inverse;
 pub use decode_attention::{applies as decodes_fused, decode_attention};
+pub use delta_step::delta_step;
 pub use route::{Groups, Picks, pick};
+pub use scale_add::scale_add;
 pub use silu_mul::silu_mul;
 
 use candle_core::{DType, Layout, Result, Tensor};
