@@ -69,6 +69,26 @@ fn what_does_not_fit_the_memory_is_refused_before_loading() {
 }
 
 #[test]
+fn experts_that_do_not_fit_the_memory_are_counted_before_loading() {
+    let place = Place::new();
+    let experts = "[model.shape.experts]\ncount = 4096\nused = 8\nwidth = 65536\nrenormalise = true\n";
+    let catalog = place.catalog("intermediate_size = 128\n", "");
+    let text = fs::read_to_string(catalog).unwrap();
+    let text = text.replace("\"qwen3\"", "\"qwen3_moe\"").replace("layers = 2", "layers = 4000") + experts;
+    let catalog = place.file("experts.toml", text);
+    // 4,000 layers of 4,096 experts: 200 TiB and more in any type.
+    for weights in ["random", "auto"] {
+        place.run(&["tiny", "--catalog", &catalog, "--weights", weights]).assert_refused(&[
+            "tiny q8_0 does not fit this box's free memory: it needs",
+            "are free, since all 4096 experts of a layer must be in memory and not only the 8",
+            "none of native, q8_0, q6_k, q4_k fits",
+            "take a smaller model",
+        ]);
+    }
+    assert!(!place.path("out").exists());
+}
+
+#[test]
 fn a_model_that_is_not_one_of_the_family_is_refused_by_name() {
     let place = Place::new();
     let folder = broken(&place, |config, _| *config = config.replace("\"qwen3\"", "\"llama\""));
