@@ -125,10 +125,15 @@ fn score_bytes_per_token(shape: &ModelShape) -> u64 {
     (QUERY_BLOCK * shape.heads) as u64 * F32
 }
 
-/// The widest middle of a feed-forward.
-fn middle(shape: &ModelShape) -> usize {
-    let experts = shape.experts.as_ref().map_or(0, |e| (e.width * e.used).max(e.shared_width.unwrap_or(0)));
-    shape.intermediate_size.unwrap_or(0).max(experts)
+/// Numbers that one token of a prefill chunk takes in the feed-forward: three middles. In a mixture three
+/// copies of its rows, too, one for each expert it goes to: sorted by expert, made, and joined.
+fn feed_forward_width(shape: &ModelShape) -> usize {
+    let dense = 3 * shape.intermediate_size.unwrap_or(0);
+    let mixture = shape.experts.as_ref().map_or(0, |experts| {
+        let middle = experts.width.max(experts.shared_width.unwrap_or(0));
+        3 * middle + 3 * experts.used * shape.hidden_size + experts.count
+    });
+    dense + mixture
 }
 
 /// Numbers that one token of a prefill chunk takes in the widest mixer: in attention its queries (with
@@ -148,7 +153,7 @@ fn delta_net_width(net: &DeltaNetShape) -> usize {
 }
 
 fn activation_bytes(shape: &ModelShape, context: u64) -> u64 {
-    let per_token = (3 * shape.hidden_size + mixer_width(shape) + 3 * middle(shape)) as u64 * F32;
+    let per_token = (3 * shape.hidden_size + mixer_width(shape) + feed_forward_width(shape)) as u64 * F32;
     let logits = shape.vocab_size as u64 * F32;
     PREFILL_CHUNK_TOKENS * per_token + context * score_bytes_per_token(shape) + logits + PROGRAM_BYTES
 }
@@ -280,6 +285,15 @@ mod tests {
         assert!((34e9..38e9).contains(&(resident as f64)), "{resident}");
         assert!((3.0e9..3.4e9).contains(&(read as f64)), "{read}");
         assert!(needed_bytes(&shape, layout, 1).peak() > resident);
+    }
+
+    #[test]
+    fn rows_of_a_mixture_are_held_once_for_each_expert_they_go_to() {
+        let shape = qwen3_5_35b_a3b();
+        let mut twice = shape.clone();
+        twice.experts.as_mut().unwrap().used *= 2;
+        let activations = |shape| needed_bytes(shape, Layout::half(Quantization::Q8_0), 1).activations;
+        assert_eq!(activations(&twice) - activations(&shape), 512 * 3 * 8 * 2048 * 4);
     }
 
     #[test]
