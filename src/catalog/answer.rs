@@ -41,17 +41,20 @@ pub fn sentences(rows: &[ModelFit], context: u32, memory_bytes: Option<u64>) -> 
     [first].into_iter().chain(others.into_iter().flatten()).collect()
 }
 
-/// The largest model of each weight type.
+/// The largest model of each weight type: `a in bf16, b in q8_0 and q6_k`.
 fn by_type(rows: &[ModelFit]) -> Option<String> {
-    let types = rows.first()?.fits.iter().map(|fit| fit.quantization);
-    let best = |kind: &'static str| {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for kind in rows.first()?.fits.iter().map(|fit| fit.quantization) {
         let fitting = |fit: &&QuantizationFit| fit.quantization == kind && fit.fits == Some(true);
-        match largest_of(rows, |row| row.fits.iter().find(fitting)) {
-            Some((row, _)) => format!("{} in {kind}", row.id),
-            None => format!("none in {kind}"),
+        let best = largest_of(rows, |row| row.fits.iter().find(fitting)).map_or("none", |(row, _)| &row.id);
+        match groups.last_mut() {
+            Some((id, kinds)) if *id == best => kinds.push(kind),
+            _ => groups.push((best, vec![kind])),
         }
-    };
-    Some(format!("By weight type: {}.", types.map(best).collect::<Vec<_>>().join(", ")))
+    }
+    let parts: Vec<String> =
+        groups.iter().map(|(id, kinds)| format!("{id} in {}", kinds.join(" and "))).collect();
+    Some(format!("By weight type: {}.", parts.join(", ")))
 }
 
 fn default_model(rows: &[ModelFit], at: &str) -> Option<String> {
@@ -114,16 +117,20 @@ mod tests {
     fn each_weight_type_names_a_model_that_fits_in_it_and_none_that_is_larger_does() {
         let rows = shipped(32_768, Some(12 << 30));
         let text = by_type(&rows).unwrap();
-        for (index, kind) in ["bf16", "q8_0", "q6_k", "q4_k"].iter().enumerate() {
-            let before = text.split(&format!(" in {kind}")).next().unwrap();
-            let id = before.split([' ']).next_back().unwrap();
+        let parts = text.trim_start_matches("By weight type: ").trim_end_matches('.').split(", ");
+        let mut answered = Vec::new();
+        for (id, kinds) in parts.map(|part| part.split_once(" in ").unwrap()) {
             let named = rows.iter().find(|row| row.id == id).unwrap();
-            assert_eq!(named.fits[index].fits, Some(true), "{text}");
-            let larger = rows
-                .iter()
-                .find(|row| row.parameters > named.parameters && row.fits[index].fits == Some(true));
-            assert_eq!(larger.map(|row| &row.id), None, "{text}");
+            for kind in kinds.split(" and ") {
+                let fits = |row: &&ModelFit| {
+                    row.fits.iter().any(|fit| fit.quantization == kind && fit.fits == Some(true))
+                };
+                let most = rows.iter().filter(fits).map(|row| row.parameters).max();
+                assert!(fits(&named) && most == Some(named.parameters), "{kind} in {text}");
+                answered.push(kind);
+            }
         }
+        assert_eq!(answered, ["bf16", "q8_0", "q6_k", "q4_k"]);
     }
 
     #[test]

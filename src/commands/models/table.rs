@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut dyn Write, listing: &Listing) -> io::Result<()> {
 fn table(listing: &Listing, footnotes: &[&str]) -> Table {
     let mut table = Table::new();
     let types = LISTED.iter().map(|(_, name)| *name);
-    let head = ["model", "params", "KV/token", "state"].into_iter().chain(types).chain(["notes"]);
+    let head = ["model", "params", "KV/tok", "state"].into_iter().chain(types).chain(["notes"]);
     table.load_style(presets::NOTHING).set_header(head);
     for family in families(&listing.models) {
         let license = main_license(&family);
@@ -42,7 +42,7 @@ fn table(listing: &Listing, footnotes: &[&str]) -> Table {
         }
     }
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index == 0 || index == NUMBERS { 2 } else { 1 }));
+        column.set_padding((0, if index == NUMBERS { 2 } else { 1 }));
         if (1..=NUMBERS).contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
