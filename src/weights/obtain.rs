@@ -45,6 +45,8 @@ pub struct Obtained {
     pub text: Loaded,
     /// Why random weights stand in for real ones that were wanted.
     pub fallback: Option<String>,
+    /// What a user should know of the choice among files.
+    pub remark: Option<String>,
 }
 
 /// Where weights are.
@@ -299,6 +301,7 @@ impl Search<'_> {
             file_quantization: found.file_quantization.filter(|_| !random),
             text: found.text,
             fallback: None,
+            remark: found.remark,
         }
     }
 }

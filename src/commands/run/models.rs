@@ -47,6 +47,9 @@ fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
         bar.clear();
     }
     let model = model?;
+    if let Some(text) = &model.remark {
+        remark(text);
+    }
     if let Some(why) = &model.fallback {
         remark(&format!(
             "The weights of {} are not at hand ({why}), so this run uses seeded random \
