@@ -32,6 +32,18 @@ fn an_unknown_model_is_answered_with_the_nearest_names() {
 }
 
 #[test]
+fn an_embedder_is_not_run_and_says_what_it_is_for() {
+    let place = Place::new();
+    for name in ["all-minilm-l6-v2", "BAAI/bge-small-en-v1.5"] {
+        for more in [&[][..], &["--dry-run"], &["--weights", "random"]] {
+            let outcome = place.run(&[&with(&[name])[..], more].concat());
+            outcome.assert_refused(&["is an embedder", "384 numbers", "for retrieval", "ctxbench fetch"]);
+        }
+    }
+    assert!(!place.path("out").exists());
+}
+
+#[test]
 fn a_length_that_cannot_be_is_answered_with_the_largest_that_can() {
     let place = Place::new();
     let folder = word(&fixture("qwen3"));
