@@ -16,6 +16,7 @@ pub mod definitions;
 pub mod document;
 pub mod fits;
 pub mod groups;
+pub mod growth;
 pub mod headline;
 pub mod html;
 pub mod json;
@@ -25,6 +26,7 @@ pub mod read;
 pub mod summarise;
 pub mod table;
 pub mod terminal;
+pub mod theory;
 pub mod write;
 
 #[cfg(test)]

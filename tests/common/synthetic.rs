@@ -339,6 +339,7 @@ fn fit(speed: &Speed, kind: LawKind) -> Fit {
             if kind == LawKind::Linear { 1.5 } else { 0.3 },
         )),
         rag_over_short_ttft: [512, 1024, 2048].map(ratio).to_vec(),
+        theory: None,
     }
 }
 
@@ -352,5 +353,6 @@ fn no_fit() -> Fit {
         ttft_ms_per_1000_tokens: None,
         tpot_ms_per_1000_tokens: None,
         rag_over_short_ttft: Vec::new(),
+        theory: None,
     }
 }
