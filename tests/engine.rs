@@ -117,7 +117,7 @@ fn what_does_not_fit_is_an_error_and_leaves_the_cache_usable() {
 #[test]
 fn the_seed_decides_the_logits() {
     let ids: Vec<u32> = (0..40).collect();
-    for architecture in Architecture::ALL {
+    for architecture in [Architecture::Qwen2, Architecture::Qwen3] {
         let logits = |seed| all_logits(&mut random_engine(&shape(architecture), seed, 40), &ids, &[40]);
         let (first, again, other) = (logits(1), logits(1), logits(2));
         assert_eq!(difference(&first, &again), 0.0);

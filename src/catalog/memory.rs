@@ -9,7 +9,7 @@ use candle_core::quantized::GgmlDType;
 use crate::cli::Quantization;
 use crate::model::attention::QUERY_BLOCK;
 use crate::model::decoder::MICRO_BATCH;
-use crate::model::shape::ModelShape;
+use crate::model::shape::{MatrixGroup, ModelShape, Part};
 use crate::weights::block_type::block_type;
 
 /// Tokens that prefill runs at once: activations never span more.
@@ -63,40 +63,12 @@ impl Need {
     }
 }
 
-/// A matrix of the model: how many there are, how many rows each has, and how long a row is.
-struct Matrices {
-    count: u64,
-    rows: u64,
-    row_length: usize,
-}
-
-/// The matrices of the layers.
-fn layer_matrices(shape: &ModelShape) -> Vec<Matrices> {
-    let layers = shape.layers as u64;
-    let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
-    let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    let all = |per_layer: u64, rows: usize, row_length: usize| Matrices {
-        count: layers * per_layer,
-        rows: rows as u64,
-        row_length,
+fn matrix_bytes(matrices: &MatrixGroup, quantization: Quantization, dtype_bytes: u64) -> u64 {
+    let kind = match matrices.part {
+        Part::Small => return matrices.weights() * F32,
+        _ => block_type(quantization, matrices.row_length),
     };
-    vec![
-        all(1, q, hidden),
-        all(2, kv, hidden),
-        all(1, hidden, q),
-        all(2, middle, hidden),
-        all(1, hidden, middle),
-    ]
-}
-
-/// The embedding table, and the output head where it is another matrix.
-fn vocabulary_matrices(shape: &ModelShape) -> Matrices {
-    let count = if shape.tie_embeddings { 1 } else { 2 };
-    Matrices { count, rows: shape.vocab_size as u64, row_length: shape.hidden_size }
-}
-
-fn matrix_bytes(matrices: &Matrices, quantization: Quantization, dtype_bytes: u64) -> u64 {
-    let row = match block_type(quantization, matrices.row_length) {
+    let row = match kind {
         Some(kind) => (matrices.row_length / kind.block_size() * kind.type_size()) as u64,
         None => matrices.row_length as u64 * dtype_bytes,
     };
@@ -106,26 +78,31 @@ fn matrix_bytes(matrices: &Matrices, quantization: Quantization, dtype_bytes: u6
 /// Bytes of all weights: matrices in their block type where the row length allows one and in
 /// `dtype_bytes` where not, norms and biases in f32. A tied head counts once.
 pub fn weight_bytes(shape: &ModelShape, quantization: Quantization, dtype_bytes: u64) -> u64 {
-    let vectors = shape.parameters()
-        - shape.matrix_parameters_per_token()
-        - vocabulary_matrices(shape).count * shape.head_parameters();
-    let matrices = layer_matrices(shape).into_iter().chain([vocabulary_matrices(shape)]);
-    vectors * F32 + matrices.map(|m| matrix_bytes(&m, quantization, dtype_bytes)).sum::<u64>()
+    let matrices = shape.matrices();
+    shape.vector_parameters() * F32
+        + matrices.iter().map(|m| matrix_bytes(m, quantization, dtype_bytes)).sum::<u64>()
 }
 
-/// Bytes that one decode step has to read with `depth` tokens in the cache: every weight but the
-/// embedding table's other rows, the keys and values, and the state (read and written).
+/// Bytes that one decode step has to read with `depth` tokens in the cache: every weight that a token
+/// is multiplied with, the keys and values, and the state (read and written).
 pub fn decode_read_bytes(shape: &ModelShape, layout: Layout, depth: u64) -> u64 {
-    let head = Matrices { count: 1, ..vocabulary_matrices(shape) };
-    let unread = vocabulary_matrices(shape).count - 1;
-    let embedding = unread * matrix_bytes(&head, layout.quantization, layout.dtype_bytes);
-    weight_bytes(shape, layout.quantization, layout.dtype_bytes) - embedding
+    let read = |m: &MatrixGroup| {
+        let bytes = matrix_bytes(m, layout.quantization, layout.dtype_bytes);
+        match m.part {
+            Part::Head => bytes,
+            Part::Embedding if shape.tie_embeddings => bytes,
+            Part::Embedding => 0,
+            Part::Every | Part::Expert | Part::Small => bytes / m.count * m.used,
+        }
+    };
+    shape.vector_parameters() * F32
+        + shape.matrices().iter().map(read).sum::<u64>()
         + depth * shape.kv_bytes_per_token(layout.kv_bytes_per_value)
         + 2 * shape.constant_state_bytes()
 }
 
 /// Bytes of candle-core 0.11.1's packed copy: tiles of 16 rows × 256 weights (`quantized/repack_x86.rs`).
-fn packed_bytes(matrices: &Matrices, quantization: Quantization) -> u64 {
+fn packed_bytes(matrices: &MatrixGroup, quantization: Quantization) -> u64 {
     let per_tile = match block_type(quantization, matrices.row_length) {
         Some(GgmlDType::Q4K) => 3072,
         Some(GgmlDType::Q6K) => 5120,
@@ -143,17 +120,22 @@ fn score_bytes_per_token(shape: &ModelShape) -> u64 {
     (QUERY_BLOCK * shape.heads) as u64 * F32
 }
 
+/// The widest middle of a feed-forward.
+fn middle(shape: &ModelShape) -> usize {
+    let experts = shape.experts.as_ref().map_or(0, |e| (e.width * e.used).max(e.shared_width.unwrap_or(0)));
+    shape.intermediate_size.unwrap_or(0).max(experts)
+}
+
 fn activation_bytes(shape: &ModelShape, context: u64) -> u64 {
     let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    let per_token = (3 * shape.hidden_size + 2 * (q + kv) + 3 * shape.intermediate_size) as u64 * F32;
+    let per_token = (3 * shape.hidden_size + 2 * (q + kv) + 3 * middle(shape)) as u64 * F32;
     let logits = shape.vocab_size as u64 * F32;
     PREFILL_CHUNK_TOKENS * per_token + context * score_bytes_per_token(shape) + logits + PROGRAM_BYTES
 }
 
 /// What `shape` takes with a cache of `context` tokens.
 pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
-    let mut matrices = layer_matrices(shape);
-    matrices.push(Matrices { count: 1, ..vocabulary_matrices(shape) });
+    let matrices = shape.matrices();
     Need {
         weights: weight_bytes(shape, layout.quantization, layout.dtype_bytes),
         packed_copies: matrices.iter().map(|m| packed_bytes(m, layout.quantization)).sum(),
@@ -188,7 +170,10 @@ mod tests {
             heads: 14,
             kv_heads: 2,
             head_dim: 64,
-            intermediate_size: 4864,
+            rotary_dim: None,
+            intermediate_size: Some(4864),
+            delta_net: None,
+            experts: None,
             ..qwen3_0_6b()
         }
     }

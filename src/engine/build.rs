@@ -7,7 +7,7 @@ use crate::model::decoder::{Decoder, Layer};
 use crate::model::feed_forward::FeedForward;
 use crate::model::linear::{Linear, Matrix};
 use crate::model::norm::RmsNorm;
-use crate::model::shape::{Architecture, ModelShape};
+use crate::model::shape::ModelShape;
 use crate::weights::TensorSource;
 use crate::weights::error::WeightsError;
 use crate::weights::precision::Precision;
@@ -49,7 +49,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn layer(&mut self, index: usize) -> Result<Layer, WeightsError> {
-        let (hidden, middle) = (self.shape.hidden_size, self.shape.intermediate_size);
+        let hidden = self.shape.hidden_size;
+        let middle = self.shape.intermediate_size.unwrap_or_default();
         let at = |part: &str| format!("layers.{index}.{part}");
         Ok(Layer {
             input_norm: self.norm(&at("input_layernorm.weight"), hidden)?,
@@ -68,13 +69,10 @@ impl Builder<'_> {
         let (hidden, dim) = (shape.hidden_size, shape.head_dim);
         let (q, kv) = (shape.heads * dim, shape.kv_heads * dim);
         let at = |part: &str| format!("layers.{index}.self_attn.{part}");
-        let bias = match shape.architecture {
-            Architecture::Qwen2 => Bias::With,
-            Architecture::Qwen3 => Bias::Without,
-        };
-        let head_norms = match shape.architecture {
-            Architecture::Qwen2 => None,
-            Architecture::Qwen3 => Some(HeadNorms {
+        let bias = if shape.architecture.has_biases() { Bias::With } else { Bias::Without };
+        let head_norms = match shape.architecture.has_head_norms() {
+            false => None,
+            true => Some(HeadNorms {
                 query: self.norm(&at("q_norm.weight"), dim)?,
                 key: self.norm(&at("k_norm.weight"), dim)?,
             }),

@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<ModelShape, WeightsError> {
 pub fn parse(json: &Value, origin: &str) -> Result<ModelShape, WeightsError> {
     let config = Config { json, origin };
     let found = config.text("model_type")?;
-    let architecture = Architecture::from_name(found)
+    let architecture = Architecture::from_config_name(found)
         .ok_or_else(|| WeightsError::UnknownArchitecture { found: found.into(), origin: origin.into() })?;
     config.refuse_what_is_not_implemented()?;
     let (heads, hidden_size) = (config.count("num_attention_heads")?, config.count("hidden_size")?);
@@ -35,13 +35,16 @@ pub fn parse(json: &Value, origin: &str) -> Result<ModelShape, WeightsError> {
         head_dim: match architecture {
             // Absent in the files, where transformers divides.
             Architecture::Qwen2 => config.optional_count("head_dim")?.unwrap_or(hidden_size / heads),
-            Architecture::Qwen3 => config.count("head_dim")?,
+            _ => config.count("head_dim")?,
         },
-        intermediate_size: config.count("intermediate_size")?,
+        rotary_dim: None,
+        intermediate_size: Some(config.count("intermediate_size")?),
         rope_theta: config.rope_theta()?,
         rms_norm_eps: config.number("rms_norm_eps")?,
         max_positions: config.count("max_position_embeddings")?,
         tie_embeddings: config.flag("tie_word_embeddings")?,
+        delta_net: None,
+        experts: None,
     };
     config.check_shape(&shape)?;
     Ok(shape)

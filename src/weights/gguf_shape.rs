@@ -8,9 +8,9 @@ use crate::model::shape::{Architecture, ModelShape};
 /// Reads the shape from the header; `origin` names the file in errors.
 pub fn shape(content: &Content, origin: &str) -> Result<ModelShape, WeightsError> {
     let found = Metadata { content, origin, prefix: String::new() }.text("general.architecture")?;
-    let architecture = Architecture::from_name(&found)
+    let architecture = Architecture::from_gguf_name(&found)
         .ok_or_else(|| WeightsError::UnknownArchitecture { found: found.clone(), origin: origin.into() })?;
-    let keys = Metadata { content, origin, prefix: format!("{}.", architecture.name()) };
+    let keys = Metadata { content, origin, prefix: format!("{}.", architecture.gguf_name()) };
     keys.refuse_scaling()?;
     let (heads, hidden_size) = (keys.count("attention.head_count")?, keys.count("embedding_length")?);
     let shape = ModelShape {
@@ -21,11 +21,14 @@ pub fn shape(content: &Content, origin: &str) -> Result<ModelShape, WeightsError
         heads,
         kv_heads: keys.count("attention.head_count_kv")?,
         head_dim: keys.optional_count("attention.key_length")?.unwrap_or(hidden_size / heads),
-        intermediate_size: keys.count("feed_forward_length")?,
+        rotary_dim: None,
+        intermediate_size: Some(keys.count("feed_forward_length")?),
         rope_theta: keys.number("rope.freq_base")?,
         rms_norm_eps: keys.number("attention.layer_norm_rms_epsilon")?,
         max_positions: keys.count("context_length")?,
         tie_embeddings: !content.tensor_infos.contains_key("output.weight"),
+        delta_net: None,
+        experts: None,
     };
     keys.check_shape(&shape)?;
     keys.check_blocks(&shape)?;

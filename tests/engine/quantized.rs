@@ -10,7 +10,7 @@ const TYPES: [Quantization; 5] =
     [Quantization::Q8_0, Quantization::Q6K, Quantization::Q5K, Quantization::Q4K, Quantization::Q4_0];
 
 fn wide() -> ModelShape {
-    ModelShape { hidden_size: 256, head_dim: 64, intermediate_size: 512, ..shape(Architecture::Qwen3) }
+    ModelShape { hidden_size: 256, head_dim: 64, intermediate_size: Some(512), ..shape(Architecture::Qwen3) }
 }
 
 /// Rows of 896 as in Qwen2.5-0.5B, which no K-quant divides.
@@ -19,7 +19,7 @@ fn odd() -> ModelShape {
         hidden_size: 896,
         heads: 14,
         head_dim: 64,
-        intermediate_size: 512,
+        intermediate_size: Some(512),
         ..shape(Architecture::Qwen2)
     }
 }
