@@ -224,18 +224,20 @@ fn detail(range: Range, a: &Added, b: &Added) -> String {
         "from {} to {} {what} grows by {}, against {}.",
         thousands(range.low.into()),
         thousands(range.high.into()),
-        growth(a),
-        growth(b)
+        growth(a, None),
+        growth(b, Some(a.ratio.level))
     )
 }
 
-fn growth(added: &Added) -> String {
+/// The level of the interval is told where it is not the one `told` before.
+fn growth(added: &Added, told: Option<f64>) -> String {
+    let level = added.ratio.level;
+    let level = if told == Some(level) { String::new() } else { format!("{} interval ", percent(level)) };
     let share = |ratio: f64| significant(100.0 * (ratio - 1.0));
     format!(
-        "{} or {} % ({} interval {} to {} %; counted {} %)",
+        "{} or {} % ({level}{} to {} %; counted {} %)",
         milliseconds(added.ms.value),
         share(added.ratio.value),
-        percent(added.ratio.level),
         share(added.ratio.low),
         share(added.ratio.high),
         share(added.counted_ratio)

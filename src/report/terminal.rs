@@ -120,10 +120,11 @@ impl Terminal {
         notes::notes(document).iter().try_for_each(|note| self.paragraph(out, "  ", &note.line()))
     }
 
-    /// Breaks `text` between words; lines after the first are indented by two more.
+    /// Breaks `text` between words, never before a `%`; lines after the first are indented by two more.
     fn paragraph(self, out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
+        let glued = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" %", "\0%");
         let mut line = indent.to_owned();
-        for word in text.split_whitespace() {
+        for word in glued.split(' ').map(|word| word.replace('\0', " ")) {
             let begun = line.trim_start().is_empty();
             if !begun && line.chars().count() + 1 + word.chars().count() > self.width.into() {
                 writeln!(out, "{line}")?;
@@ -133,7 +134,7 @@ impl Terminal {
             if !begun {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         writeln!(out, "{line}")
     }
