@@ -10,6 +10,7 @@ pub mod from_file;
 pub mod from_gguf;
 pub mod load;
 pub mod python_json;
+pub mod python_text;
 pub mod stand_in;
 
 use std::path::PathBuf;
