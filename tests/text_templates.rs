@@ -11,9 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use ctxbench::tokenizer::chat::{
-    ChatError, ChatTemplate, Conversation, Ending, Message, Role, Thinking,
-};
+use ctxbench::tokenizer::chat::{ChatError, ChatTemplate, Conversation, Ending, Message, Role, Thinking};
 
 /// Templates as Qwen released them, by the SHA-256 of their bytes.
 const RELEASED: [(&str, &str); 8] = [
