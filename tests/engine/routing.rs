@@ -52,8 +52,6 @@ fn taken(depth: usize, seed: u64) -> [u32; 64] {
     for expert in pick(&scores(depth, seed), 8).expect("they can be picked").experts {
         taken[expert as usize] += 1;
     }
-    let (least, most) = (taken.iter().min(), taken.iter().max());
-    println!("layer {depth}, seed {seed}: {least:?} to {most:?} tokens an expert, 64 if it were even");
     taken
 }
 
