@@ -128,16 +128,20 @@ fn the_first_lines_turn_when_the_data_does() {
 }
 
 #[test]
-fn noise_as_large_as_the_growth_shows_no_difference() {
+fn added_times_that_are_equal_show_no_difference() {
+    // The hybrid adds 4.7 times fewer FLOPs and 9.3 times fewer bytes, here at as many times the time each.
+    let equal = Engine { attention: 2.0 * 4.71, cache: 1.5 * 9.33, ..PLAIN };
+    let sentences = pair(&measured([equal, PLAIN], [LENGTHS; 2]));
+    assert!(sentences[0].starts_with("No difference shown in what context costs on"), "{}", sentences[0]);
+    assert!(sentences[1].starts_with("No difference shown in what depth costs on"), "{}", sentences[1]);
+}
+
+#[test]
+fn noise_beyond_the_growth_claims_nothing() {
     let noisy = Engine { noise: 60.0, ..PLAIN };
     let sentences = pair(&measured([noisy; 2], [&[512, 640]; 2]));
     for (sentence, noun) in sentences.iter().zip(["context", "depth"]) {
-        let none = [
-            format!("No difference shown in what {noun} costs"),
-            format!("No cost of {noun} shown on either"),
-        ];
-        assert!(none.iter().any(|none| sentence.starts_with(none)), "{sentence}");
-        assert!(!sentence.contains("times less"), "{sentence}");
+        assert!(sentence.starts_with(&format!("No cost of {noun} shown on either")), "{sentence}");
     }
 }
 
