@@ -46,8 +46,11 @@ impl Engine for Idle {
     fn depth(&self) -> usize {
         self.depth
     }
-    fn truncate(&mut self, depth: usize) -> anyhow::Result<()> {
-        self.depth = depth;
+    fn mark(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn rewind(&mut self) -> anyhow::Result<()> {
+        self.depth = 0;
         Ok(())
     }
     fn capacity(&self) -> usize {

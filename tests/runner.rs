@@ -23,6 +23,7 @@ const LOAD: Duration = Duration::from_secs(2);
 struct ScriptedEngine {
     clock: Rc<ManualClock>,
     depth: usize,
+    mark: Option<usize>,
     capacity: usize,
     fails_above: usize,
 }
@@ -51,9 +52,13 @@ impl Engine for ScriptedEngine {
     fn depth(&self) -> usize {
         self.depth
     }
-    fn truncate(&mut self, depth: usize) -> anyhow::Result<()> {
-        anyhow::ensure!(depth <= self.depth, "cannot go forward");
-        self.depth = depth;
+    fn mark(&mut self) -> anyhow::Result<()> {
+        self.mark = Some(self.depth);
+        Ok(())
+    }
+    fn rewind(&mut self) -> anyhow::Result<()> {
+        let mark = self.mark.filter(|mark| *mark <= self.depth);
+        self.depth = mark.ok_or_else(|| anyhow::anyhow!("there is no mark here"))?;
         Ok(())
     }
     fn capacity(&self) -> usize {

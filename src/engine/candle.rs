@@ -5,7 +5,7 @@ use candle_transformers::generation::{LogitsProcessor, Sampling};
 
 use super::Engine;
 use crate::model::attention;
-use crate::model::cache::Cache;
+use crate::model::cache::{Cache, Mark};
 use crate::model::decoder::{Decoder, Logits};
 use crate::model::rope::Rope;
 
@@ -14,6 +14,7 @@ pub struct CandleEngine {
     decoder: Decoder,
     rope: Rope,
     cache: Cache,
+    mark: Option<Mark>,
     logits: Option<Tensor>,
     sampler: LogitsProcessor,
 }
@@ -22,15 +23,20 @@ impl CandleEngine {
     /// Allocates a cache for `capacity` tokens.
     pub fn new(decoder: Decoder, capacity: usize) -> candle_core::Result<Self> {
         let shape = &decoder.shape;
-        let rope = Rope::new(capacity, shape.head_dim, shape.rope_theta, &decoder.device)?;
+        let rope = Rope::new(capacity, shape.rotary_dim(), shape.rope_theta, &decoder.device)?;
         let cache = Cache::new(shape, capacity, decoder.dtype, &decoder.device)?;
         let sampler = LogitsProcessor::from_sampling(0, Sampling::ArgMax);
-        Ok(Self { decoder, rope, cache, logits: None, sampler })
+        Ok(Self { decoder, rope, cache, mark: None, logits: None, sampler })
     }
 
     /// The model inside.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// What it remembers of the tokens so far.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Runs `ids` and returns the logits of all of them, (ids, vocabulary), f32.
@@ -54,9 +60,8 @@ impl CandleEngine {
 
 impl Engine for CandleEngine {
     fn reset(&mut self) -> anyhow::Result<()> {
-        self.cache.reset();
         self.logits = None;
-        Ok(())
+        Ok(self.cache.reset()?)
     }
 
     fn prefill(&mut self, ids: &[u32]) -> anyhow::Result<()> {
@@ -77,9 +82,15 @@ impl Engine for CandleEngine {
         self.cache.len()
     }
 
-    fn truncate(&mut self, depth: usize) -> anyhow::Result<()> {
+    fn mark(&mut self) -> anyhow::Result<()> {
+        self.mark = Some(self.cache.mark()?);
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> anyhow::Result<()> {
         self.logits = None;
-        Ok(self.cache.truncate(depth)?)
+        let mark = self.mark.as_ref().ok_or_else(|| anyhow::anyhow!("there is no mark to go back to"))?;
+        Ok(self.cache.rewind(mark)?)
     }
 
     fn capacity(&self) -> usize {

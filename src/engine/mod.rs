@@ -27,11 +27,14 @@ pub trait Engine {
     /// Tokens in the cache.
     fn depth(&self) -> usize;
 
-    /// Goes back to the first `depth` tokens, so that decode at a depth can be repeated
-    /// after one prefill. Logits are not restored: the next call is `decode` or `prefill`.
+    /// Remembers this point, in place of an earlier one, so that decode at a depth can be repeated
+    /// after one prefill. Copies what cannot be cut: the states of gated delta nets.
+    fn mark(&mut self) -> anyhow::Result<()>;
+
+    /// Goes back to the mark, exactly. Logits are not restored: the next call is `decode` or `prefill`.
     ///
-    /// Errors if the cache is shorter than `depth`.
-    fn truncate(&mut self, depth: usize) -> anyhow::Result<()>;
+    /// Errors if there is no mark, or if the cache was shorter since.
+    fn rewind(&mut self) -> anyhow::Result<()>;
 
     /// Room of the cache in tokens.
     fn capacity(&self) -> usize;

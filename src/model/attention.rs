@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::cache::{LayerCache, Seen};
+use super::cache::{KeyValues, Seen};
 use super::kernels::{causal_softmax, decode_attention, decodes_fused};
 use super::linear::Linear;
 use super::norm::RmsNorm;
@@ -30,6 +30,8 @@ pub fn path(device: &Device, dtype: DType) -> &'static str {
 pub struct Attention {
     /// (heads · dim, hidden)
     pub query: Linear,
+    /// (heads · dim, hidden): its sigmoid scales the mixed values; hybrids have it.
+    pub gate: Option<Linear>,
     /// (kv_heads · dim, hidden)
     pub key: Linear,
     /// (kv_heads · dim, hidden)
@@ -57,13 +59,17 @@ pub struct HeadNorms {
 
 impl Attention {
     /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
-    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &LayerCache, offset: usize) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &KeyValues, offset: usize) -> Result<Tensor> {
         let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
         let norms = self.head_norms.as_ref();
         let q = rope.forward(&self.split(q, self.heads, norms.map(|n| &n.query))?, offset)?;
         let k = rope.forward(&self.split(k, self.kv_heads, norms.map(|n| &n.key))?, offset)?;
         let seen = cache.append(&k, &self.split(v, self.kv_heads, None)?, offset)?;
-        self.output.forward(&self.attend(&q, &seen, offset)?)
+        let mixed = self.attend(&q, &seen, offset)?;
+        match &self.gate {
+            None => self.output.forward(&mixed),
+            Some(gate) => self.output.forward(&(mixed * candle_nn::ops::sigmoid(&gate.forward(x)?)?)?),
+        }
     }
 
     /// (tokens, heads · dim) to (tokens, heads, dim), each head normalised.
@@ -118,6 +124,7 @@ impl Attention {
 
     /// Bytes of the weights as stored.
     pub fn bytes(&self) -> u64 {
-        self.query.bytes() + self.key.bytes() + self.value.bytes() + self.output.bytes()
+        let gate = self.gate.as_ref().map_or(0, Linear::bytes);
+        gate + self.query.bytes() + self.key.bytes() + self.value.bytes() + self.output.bytes()
     }
 }

@@ -1,9 +1,10 @@
-//! Embedding → layers of (attention, feed-forward), each on a residual stream → norm → head.
+//! Embedding → layers of (mixer, feed-forward), each on a residual stream → norm → head.
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::attention::Attention;
-use super::cache::Cache;
+use super::cache::{Cache, LayerCache};
+use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
 use super::linear::{Linear, Matrix};
 use super::norm::RmsNorm;
@@ -35,14 +36,43 @@ pub struct Decoder {
 /// One layer.
 #[derive(Debug)]
 pub struct Layer {
-    /// Before attention.
+    /// Before the mixer.
     pub input_norm: RmsNorm,
-    /// The mixer.
-    pub attention: Attention,
+    /// What looks at other tokens.
+    pub mixer: Mixer,
     /// Before the feed-forward.
     pub post_norm: RmsNorm,
     /// The feed-forward.
     pub feed_forward: FeedForward,
+}
+
+/// How a layer mixes tokens.
+#[derive(Debug)]
+pub enum Mixer {
+    /// Attention over all keys and values so far: its cache grows.
+    Attention(Attention),
+    /// A gated delta net: its state has a constant size.
+    DeltaNet(DeltaNet),
+}
+
+impl Mixer {
+    /// `x` (tokens, hidden) at positions `offset..`, to the same shape; `cache` is this layer's.
+    fn forward(&self, x: &Tensor, rope: &Rope, cache: &mut LayerCache, offset: usize) -> Result<Tensor> {
+        match (self, cache) {
+            (Self::Attention(attention), LayerCache::KeyValues(seen)) => {
+                attention.forward(x, rope, seen, offset)
+            }
+            (Self::DeltaNet(net), LayerCache::Delta(state)) => net.forward(x, state),
+            _ => candle_core::bail!("the cache was made for another model"),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Attention(attention) => attention.bytes(),
+            Self::DeltaNet(net) => net.bytes(),
+        }
+    }
 }
 
 /// Which positions' logits are wanted.
@@ -90,16 +120,13 @@ impl Decoder {
     }
 
     /// The residual stream (tokens, hidden) after all layers.
-    fn layers_forward(&self, ids: &[u32], rope: &Rope, cache: &Cache) -> Result<Tensor> {
+    fn layers_forward(&self, ids: &[u32], rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
         let ids = Tensor::new(ids, &self.device)?;
         let mut x = self.embedding.rows(&ids, self.dtype)?;
+        let offset = cache.len();
         for (index, layer) in self.layers.iter().enumerate() {
-            let mixed = layer.attention.forward(
-                &layer.input_norm.forward(&x)?,
-                rope,
-                cache.layer(index),
-                cache.len(),
-            )?;
+            let normed = layer.input_norm.forward(&x)?;
+            let mixed = layer.mixer.forward(&normed, rope, cache.layer(index), offset)?;
             x = (x + mixed)?;
             x = (&x + layer.feed_forward.forward(&layer.post_norm.forward(&x)?)?)?;
         }
@@ -110,10 +137,10 @@ impl Decoder {
         self.head.forward(&self.norm.forward(&stream.contiguous()?)?)?.to_dtype(DType::F32)
     }
 
-    /// Bytes of weights that one decode step must read: every matrix once, the head included,
-    /// and one row of the embedding (not counted).
+    /// Bytes of weights that one decode step must read: every matrix that a token is multiplied with
+    /// once, the head included, and one row of the embedding (not counted).
     pub fn decode_weight_bytes(&self) -> u64 {
-        let layers: u64 = self.layers.iter().map(|l| l.attention.bytes() + l.feed_forward.bytes()).sum();
+        let layers: u64 = self.layers.iter().map(|l| l.mixer.bytes() + l.feed_forward.decode_bytes()).sum();
         layers + self.head.bytes()
     }
 }

@@ -1,29 +1,33 @@
-//! The dense feed-forward: `down(silu(gate x) ∘ up x)`.
+//! The feed-forward of a layer: dense, or a mixture of experts.
 
 use candle_core::{Result, Tensor};
 
-use super::kernels::silu_mul;
-use super::linear::Linear;
+use super::experts::Experts;
+use super::swiglu::SwiGlu;
 
-/// Three matrices of a SwiGLU block.
+/// What follows the mixer.
 #[derive(Clone, Debug)]
-pub struct FeedForward {
-    /// (middle, hidden)
-    pub gate: Linear,
-    /// (middle, hidden)
-    pub up: Linear,
-    /// (hidden, middle)
-    pub down: Linear,
+pub enum FeedForward {
+    /// The same matrices for every token.
+    Dense(SwiGlu),
+    /// A few of many experts for each token.
+    Experts(Experts),
 }
 
 impl FeedForward {
     /// `x` (tokens, hidden) to the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&silu_mul(self.gate.forward(x)?, &self.up.forward(x)?)?)
+        match self {
+            Self::Dense(dense) => dense.forward(x),
+            Self::Experts(experts) => experts.forward(x),
+        }
     }
 
-    /// Bytes of the weights as stored.
-    pub fn bytes(&self) -> u64 {
-        self.gate.bytes() + self.up.bytes() + self.down.bytes()
+    /// Bytes of the weights, as stored, that one decode step reads.
+    pub fn decode_bytes(&self) -> u64 {
+        match self {
+            Self::Dense(dense) => dense.bytes(),
+            Self::Experts(experts) => experts.decode_bytes(),
+        }
     }
 }

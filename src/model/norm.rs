@@ -10,13 +10,17 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// `weight` (dim,) in the type of the activations.
+    /// `weight` (dim,) in the type of the activations, or in f32: then it multiplies in f32.
     pub fn new(weight: Tensor, eps: f64) -> Self {
         Self { weight, eps: eps as f32 }
     }
 
     /// `x` (…, dim), contiguous, to the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(x, &self.weight, self.eps)
+        if x.dtype() == self.weight.dtype() {
+            return candle_nn::ops::rms_norm(x, &self.weight, self.eps);
+        }
+        let wide = x.to_dtype(self.weight.dtype())?;
+        candle_nn::ops::rms_norm(&wide, &self.weight, self.eps)?.to_dtype(x.dtype())
     }
 }

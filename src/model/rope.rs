@@ -13,7 +13,7 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Tables for positions `0..positions` and heads of `dim` dimensions.
+    /// Tables for positions `0..positions` that turn the first `dim` dimensions of each head.
     pub fn new(positions: usize, dim: usize, theta: f64, device: &Device) -> Result<Self> {
         let half = dim / 2;
         let frequency: Vec<f64> = (0..half).map(|i| theta.powf(-2.0 * i as f64 / dim as f64)).collect();
@@ -33,8 +33,14 @@ impl Rope {
         let tokens = x.dim(0)?;
         let cos = self.cos.narrow(0, offset, tokens)?;
         let sin = self.sin.narrow(0, offset, tokens)?;
-        let rotated = candle_nn::rotary_emb::rope_thd(&x.to_dtype(DType::F32)?.unsqueeze(0)?, &cos, &sin)?;
-        rotated.squeeze(0)?.to_dtype(x.dtype())
+        let (dim, turned) = (x.dim(2)?, 2 * cos.dim(1)?);
+        let part = if turned == dim { x.clone() } else { x.narrow(2, 0, turned)?.contiguous()? };
+        let part = candle_nn::rotary_emb::rope_thd(&part.to_dtype(DType::F32)?.unsqueeze(0)?, &cos, &sin)?;
+        let part = part.squeeze(0)?.to_dtype(x.dtype())?;
+        match turned == dim {
+            true => Ok(part),
+            false => Tensor::cat(&[&part, &x.narrow(2, turned, dim - turned)?], 2),
+        }
     }
 }
 
@@ -78,6 +84,17 @@ mod tests {
         let tail = rope.forward(&x.narrow(0, 3, 2).unwrap().contiguous().unwrap(), 3).unwrap();
         let expected = whole.narrow(0, 3, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(tail.flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+    }
+
+    #[test]
+    fn dimensions_beyond_the_turned_ones_pass_through() {
+        let rope = Rope::new(16, 4, 1e4, &Device::Cpu).unwrap();
+        let x = Tensor::randn(0f32, 1.0, (3, 2, 10), &Device::Cpu).unwrap();
+        let part = |t: &Tensor, from, n| t.narrow(2, from, n).unwrap().contiguous().unwrap();
+        let values = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let got = rope.forward(&x, 7).unwrap();
+        assert_eq!(values(part(&got, 4, 6)), values(part(&x, 4, 6)));
+        assert_eq!(values(part(&got, 0, 4)), values(rope.forward(&part(&x, 0, 4), 7).unwrap()));
     }
 
     #[test]

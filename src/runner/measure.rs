@@ -49,23 +49,25 @@ fn timed_request(
     decode(engine, clock, start, first, output_tokens, sample)
 }
 
-/// Fills the cache with `ids`, for [`decode_at_depth`]; returns the time of the prefill.
+/// Fills the cache with `ids` and marks it, for [`decode_at_depth`]; returns the time of the prefill.
 pub fn fill(engine: &mut dyn Engine, clock: &dyn Clock, ids: &[u32]) -> anyhow::Result<Duration> {
     engine.reset()?;
     let start = clock.now();
     if !ids.is_empty() {
         engine.prefill(ids)?;
     }
-    Ok(clock.now() - start)
+    let took = clock.now() - start;
+    engine.mark()?;
+    Ok(took)
 }
 
-/// Times `output_tokens` decode steps with the first `depth` tokens of the cache.
+/// Times `output_tokens` decode steps from the mark that [`fill`] made at `depth` tokens.
 ///
 /// `token_ready_ms` counts from the start of the first step; there is no prefill and no TTFT.
 pub fn decode_at_depth(engine: &mut dyn Engine, clock: &dyn Clock, depth: u32, output_tokens: u32) -> Sample {
     let mut sample = empty(output_tokens);
     sample.prompt_tokens = depth;
-    let outcome = engine.truncate(depth as usize).and_then(|()| {
+    let outcome = engine.rewind().and_then(|()| {
         let start = clock.now();
         decode(engine, clock, start, FIRST_ID, output_tokens, &mut sample)
     });

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::WeightsError;
-use crate::model::shape::{Architecture, ModelShape};
+use super::json_keys::Keys;
+use super::refused;
+use crate::model::shape::{Architecture, AttentionLayers, DeltaNetShape, ExpertsShape, ModelShape};
 
 /// Reads the shape from `path`.
 pub fn read(path: &Path) -> Result<ModelShape, WeightsError> {
@@ -19,146 +21,159 @@ pub fn read(path: &Path) -> Result<ModelShape, WeightsError> {
 
 /// Understands a parsed `config.json`; `origin` names it in errors.
 pub fn parse(json: &Value, origin: &str) -> Result<ModelShape, WeightsError> {
-    let config = Config { json, origin };
-    let found = config.text("model_type")?;
+    let whole = Keys { json, origin };
+    let found = whole.text("model_type")?;
     let architecture = Architecture::from_config_name(found)
         .ok_or_else(|| WeightsError::UnknownArchitecture { found: found.into(), origin: origin.into() })?;
-    config.refuse_what_is_not_implemented()?;
+    let config = text_model(&whole)?;
+    refused::check(&config, architecture)?;
     let (heads, hidden_size) = (config.count("num_attention_heads")?, config.count("hidden_size")?);
+    let layers = config.count("num_hidden_layers")?;
     let shape = ModelShape {
         architecture,
         vocab_size: config.count("vocab_size")?,
         hidden_size,
-        layers: config.count("num_hidden_layers")?,
+        layers,
         heads,
         kv_heads: config.count("num_key_value_heads")?,
-        head_dim: match architecture {
-            // Absent in the files, where transformers divides.
-            Architecture::Qwen2 => config.optional_count("head_dim")?.unwrap_or(hidden_size / heads),
-            _ => config.count("head_dim")?,
+        head_dim: head_dim(&config, architecture, hidden_size / heads)?,
+        rotary_dim: rotary_dim(&config, architecture, hidden_size / heads)?,
+        intermediate_size: match architecture.is_mixture() {
+            true => None,
+            false => Some(config.count("intermediate_size")?),
         },
-        rotary_dim: None,
-        intermediate_size: Some(config.count("intermediate_size")?),
-        rope_theta: config.rope_theta()?,
+        rope_theta: rope_theta(&config)?,
         rms_norm_eps: config.number("rms_norm_eps")?,
         max_positions: config.count("max_position_embeddings")?,
-        tie_embeddings: config.flag("tie_word_embeddings")?,
-        delta_net: None,
-        experts: None,
+        tie_embeddings: is_tied(&config, &whole)?,
+        delta_net: architecture.is_hybrid().then(|| delta_net(&config, layers)).transpose()?,
+        experts: architecture.is_mixture().then(|| experts(&config, architecture)).transpose()?,
     };
-    config.check_shape(&shape)?;
+    check_shape(&config, &shape)?;
     Ok(shape)
 }
 
-struct Config<'a> {
-    json: &'a Value,
-    origin: &'a str,
+/// Multimodal configurations keep the text model's in `text_config`; text-only ones are flat.
+fn text_model<'a>(whole: &Keys<'a>) -> Result<Keys<'a>, WeightsError> {
+    match whole.inside("text_config") {
+        Some(inner) => Ok(inner),
+        None if whole.has("hidden_size") => Ok(Keys { json: whole.json, origin: whole.origin }),
+        None => Err(whole.wrong(
+            "text_config",
+            "it is not there, and neither is `hidden_size`: one of them describes the text model",
+        )),
+    }
 }
 
-impl<'a> Config<'a> {
-    fn wrong(&self, key: &str, reason: impl Into<String>) -> WeightsError {
-        WeightsError::Config { origin: self.origin.into(), key: key.into(), reason: reason.into() }
+/// Absent in Qwen2's files, where transformers divides.
+fn head_dim(config: &Keys<'_>, architecture: Architecture, divided: usize) -> Result<usize, WeightsError> {
+    match architecture.has_biases() {
+        true => Ok(config.optional_count("head_dim")?.unwrap_or(divided)),
+        false => config.count("head_dim"),
     }
+}
 
-    fn value(&self, key: &str) -> Result<&'a Value, WeightsError> {
-        self.json.get(key).filter(|v| !v.is_null()).ok_or_else(|| self.wrong(key, "it is not there"))
+/// Hybrids turn a quarter of each head unless they say otherwise.
+fn rotary_dim(
+    config: &Keys<'_>,
+    architecture: Architecture,
+    divided: usize,
+) -> Result<Option<usize>, WeightsError> {
+    if !architecture.is_hybrid() {
+        return Ok(None);
     }
+    let key = "partial_rotary_factor";
+    let inside = config.inside("rope_parameters").filter(|rope| rope.has(key));
+    let share = match (inside, config.has(key)) {
+        (Some(rope), _) => rope.number(key)?,
+        (None, true) => config.number(key)?,
+        (None, false) => 0.25,
+    };
+    Ok(Some((head_dim(config, architecture, divided)? as f64 * share) as usize))
+}
 
-    fn text(&self, key: &str) -> Result<&'a str, WeightsError> {
-        let value = self.value(key)?;
-        value.as_str().ok_or_else(|| self.wrong(key, format!("{value} is not a text")))
+/// At the top in files from before transformers 5, inside `rope_parameters` since.
+fn rope_theta(config: &Keys<'_>) -> Result<f64, WeightsError> {
+    match config.inside("rope_parameters") {
+        Some(rope) => rope.number("rope_theta"),
+        None => config.number("rope_theta"),
     }
+}
 
-    fn count(&self, key: &str) -> Result<usize, WeightsError> {
-        let value = self.value(key)?;
-        match value.as_u64() {
-            Some(n @ 1..=0x7fff_ffff) => Ok(n as usize),
-            _ => Err(self.wrong(key, format!("{value} is not a positive whole number"))),
-        }
-    }
+/// Absent means false, as in transformers; multimodal files say it outside, inside, or both.
+fn is_tied(config: &Keys<'_>, whole: &Keys<'_>) -> Result<bool, WeightsError> {
+    let key = "tie_word_embeddings";
+    Ok(config.flag(key)?.unwrap_or(false) || whole.flag(key)?.unwrap_or(false))
+}
 
-    fn optional_count(&self, key: &str) -> Result<Option<usize>, WeightsError> {
-        self.value(key).ok().map(|_| self.count(key)).transpose()
-    }
+fn delta_net(config: &Keys<'_>, layers: usize) -> Result<DeltaNetShape, WeightsError> {
+    Ok(DeltaNetShape {
+        key_heads: config.count("linear_num_key_heads")?,
+        value_heads: config.count("linear_num_value_heads")?,
+        key_dim: config.count("linear_key_head_dim")?,
+        value_dim: config.count("linear_value_head_dim")?,
+        conv_width: config.count("linear_conv_kernel_dim")?,
+        attention_layers: attention_layers(config, layers)?,
+    })
+}
 
-    fn number(&self, key: &str) -> Result<f64, WeightsError> {
-        let value = self.value(key)?;
-        let number = value.as_f64().filter(|x| x.is_finite() && *x > 0.0);
-        number.ok_or_else(|| self.wrong(key, format!("{value} is not a positive number")))
+fn attention_layers(config: &Keys<'_>, layers: usize) -> Result<AttentionLayers, WeightsError> {
+    let Ok(kinds) = config.value("layer_types") else {
+        return Ok(AttentionLayers::Every(config.optional_count("full_attention_interval")?.unwrap_or(4)));
+    };
+    let kinds = kinds.as_array().map(Vec::as_slice).unwrap_or_default();
+    if kinds.len() != layers {
+        let reason = format!("it lists {} layers, num_hidden_layers says {layers}", kinds.len());
+        return Err(config.wrong("layer_types", reason));
     }
+    let listed = (0..layers).filter(|index| kinds[*index] == "full_attention").collect();
+    Ok(AttentionLayers::of(listed, layers))
+}
 
-    /// Absent means false, as in transformers.
-    fn flag(&self, key: &str) -> Result<bool, WeightsError> {
-        match self.value(key) {
-            Ok(value) => {
-                value.as_bool().ok_or_else(|| self.wrong(key, format!("{value} is not true or false")))
-            }
-            Err(_) => Ok(false),
-        }
-    }
+fn experts(config: &Keys<'_>, architecture: Architecture) -> Result<ExpertsShape, WeightsError> {
+    let spelling = if config.has("num_experts") { "num_experts" } else { "num_local_experts" };
+    let has_shared = architecture != Architecture::Qwen3Moe;
+    Ok(ExpertsShape {
+        count: config.count(spelling)?,
+        used: config.count("num_experts_per_tok")?,
+        width: config.count("moe_intermediate_size")?,
+        shared_width: has_shared.then(|| config.count("shared_expert_intermediate_size")).transpose()?,
+        renormalise: match architecture {
+            Architecture::Qwen35Moe => true,
+            // Absent: transformers' defaults.
+            Architecture::Qwen3Next => config.flag("norm_topk_prob")?.unwrap_or(true),
+            _ => config.flag("norm_topk_prob")?.unwrap_or(false),
+        },
+    })
+}
 
-    /// At the top in files from before transformers 5, inside `rope_parameters` since.
-    fn rope_theta(&self) -> Result<f64, WeightsError> {
-        match self.json.get("rope_parameters").filter(|v| !v.is_null()) {
-            Some(json) => Config { json, origin: self.origin }.number("rope_theta"),
-            None => self.number("rope_theta"),
-        }
-    }
-
-    fn refuse_what_is_not_implemented(&self) -> Result<(), WeightsError> {
-        let refuse = |feature: String| Err(WeightsError::Unsupported { origin: self.origin.into(), feature });
-        self.refuse_rope()?;
-        if self.flag("use_sliding_window")? {
-            return refuse("sliding window attention".into());
-        }
-        let kinds = self.json.get("layer_types").and_then(Value::as_array);
-        if let Some(kind) = kinds.and_then(|kinds| kinds.iter().find(|kind| *kind != "full_attention")) {
-            return refuse(format!("layers of type {kind}"));
-        }
-        if self.flag("attention_bias")? {
-            return refuse("biases on the attention's matrices (attention_bias)".into());
-        }
-        if let Some(method) = self.json.get("quantization_config").filter(|v| !v.is_null()) {
-            return refuse(format!("weights quantized by {}", method["quant_method"]));
-        }
-        match self.json.get("hidden_act").and_then(Value::as_str) {
-            Some("silu") | None => Ok(()),
-            Some(other) => refuse(format!("activation '{other}'")),
-        }
-    }
-
-    fn refuse_rope(&self) -> Result<(), WeightsError> {
-        let refuse = |feature: String| Err(WeightsError::Unsupported { origin: self.origin.into(), feature });
-        let scaling = ["rope_scaling", "rope_parameters"].into_iter().filter_map(|key| self.json.get(key));
-        for rope in scaling {
-            let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
-            if let Some(kind) = kind.filter(|kind| *kind != "default") {
-                return refuse(format!("RoPE scaling '{kind}'"));
-            }
-            let part = rope.get("partial_rotary_factor").and_then(Value::as_f64);
-            if let Some(part) = part.filter(|part| *part != 1.0) {
-                return refuse(format!("RoPE on {part} of each head (a partial rotation)"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses what no model has.
-    fn check_shape(&self, shape: &ModelShape) -> Result<(), WeightsError> {
-        let key = |field| match field {
-            "layers" => "num_hidden_layers",
-            "heads" => "num_attention_heads",
-            "kv_heads" => "num_key_value_heads",
-            "max_positions" => "max_position_embeddings",
-            other => other,
-        };
-        shape.impossible().map_or(Ok(()), |wrong| Err(self.wrong(key(wrong.field), wrong.reason)))
-    }
+/// Refuses what no model has.
+fn check_shape(config: &Keys<'_>, shape: &ModelShape) -> Result<(), WeightsError> {
+    let key = |field| match field {
+        "layers" => "num_hidden_layers",
+        "heads" => "num_attention_heads",
+        "kv_heads" => "num_key_value_heads",
+        "rotary_dim" => "partial_rotary_factor",
+        "max_positions" => "max_position_embeddings",
+        "delta_net.key_heads" => "linear_num_key_heads",
+        "delta_net.value_heads" => "linear_num_value_heads",
+        "delta_net.key_dim" => "linear_key_head_dim",
+        "delta_net.value_dim" => "linear_value_head_dim",
+        "delta_net.conv_width" => "linear_conv_kernel_dim",
+        "delta_net.attention_layers" => "layer_types",
+        "experts.count" => "num_experts",
+        "experts.used" => "num_experts_per_tok",
+        "experts.width" => "moe_intermediate_size",
+        "experts.shared_width" => "shared_expert_intermediate_size",
+        other => other,
+    };
+    shape.impossible().map_or(Ok(()), |wrong| Err(config.wrong(key(wrong.field), wrong.reason)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::shape::{qwen3_0_6b, qwen3_5_0_8b, qwen3_5_35b_a3b};
     use serde_json::json;
 
     fn qwen3() -> Value {
@@ -170,46 +185,100 @@ mod tests {
         })
     }
 
-    fn error_with(key: &str, value: Value) -> String {
-        let mut json = qwen3();
+    fn qwen3_5() -> Value {
+        json!({
+            "model_type": "qwen3_5_text", "vocab_size": 248320, "hidden_size": 1024, "num_hidden_layers": 24,
+            "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256, "intermediate_size": 3584,
+            "rms_norm_eps": 1e-6, "max_position_embeddings": 262144, "tie_word_embeddings": true,
+            "linear_num_key_heads": 16, "linear_num_value_heads": 16, "linear_key_head_dim": 128,
+            "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "attn_output_gate": true,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25,
+                                "mrope_section": [11, 11, 10], "mrope_interleaved": true}
+        })
+    }
+
+    fn with(mut json: Value, key: &str, value: Value) -> Result<ModelShape, WeightsError> {
         json[key] = value;
-        parse(&json, "'config.json'").unwrap_err().to_string()
+        parse(&json, "'config.json'")
+    }
+
+    fn error_with(json: Value, key: &str, value: Value) -> String {
+        with(json, key, value).unwrap_err().to_string()
     }
 
     #[test]
     fn both_spellings_of_the_rotary_base_are_read() {
-        assert_eq!(parse(&qwen3(), "").unwrap(), crate::model::shape::qwen3_0_6b());
+        assert_eq!(parse(&qwen3(), "").unwrap(), qwen3_0_6b());
         let mut newer = qwen3();
         newer.as_object_mut().unwrap().remove("rope_theta");
         newer["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 1e6});
-        assert_eq!(parse(&newer, "").unwrap(), crate::model::shape::qwen3_0_6b());
+        assert_eq!(parse(&newer, "").unwrap(), qwen3_0_6b());
+    }
+
+    #[test]
+    fn hybrids_are_read_flat_and_wrapped() {
+        assert_eq!(parse(&qwen3_5(), "").unwrap(), qwen3_5_0_8b());
+        let wrapped = json!({"model_type": "qwen3_5", "text_config": qwen3_5(), "vision_config": {}});
+        assert_eq!(parse(&wrapped, "").unwrap(), qwen3_5_0_8b());
+        let kinds: Vec<&str> =
+            (0..24).map(|i| if i % 4 == 3 { "full_attention" } else { "linear_attention" }).collect();
+        assert_eq!(with(qwen3_5(), "layer_types", json!(kinds)).unwrap(), qwen3_5_0_8b());
+        let message = parse(&json!({"model_type": "qwen3_5", "vision_config": {}}), "x").unwrap_err();
+        assert!(message.to_string().contains("text_config"), "{message}");
+    }
+
+    #[test]
+    fn mixtures_are_read_in_both_spellings() {
+        let mut json = qwen3_5();
+        for (key, value) in [
+            ("model_type", json!("qwen3_5_moe_text")),
+            ("hidden_size", json!(2048)),
+            ("num_hidden_layers", json!(40)),
+            ("num_attention_heads", json!(16)),
+            ("linear_num_value_heads", json!(32)),
+            ("tie_word_embeddings", json!(false)),
+            ("num_local_experts", json!(256)),
+            ("num_experts_per_tok", json!(8)),
+            ("moe_intermediate_size", json!(512)),
+            ("shared_expert_intermediate_size", json!(512)),
+        ] {
+            json[key] = value;
+        }
+        assert_eq!(parse(&json, "").unwrap(), qwen3_5_35b_a3b());
+        assert!(error_with(json.clone(), "num_experts_per_tok", json!(300)).contains("num_experts_per_tok"));
+        assert!(error_with(json, "mlp_only_layers", json!([2])).contains("mlp_only_layers"));
     }
 
     #[test]
     fn a_missing_field_is_named() {
         for key in ["hidden_size", "num_hidden_layers", "rope_theta", "rms_norm_eps", "vocab_size"] {
-            let message = error_with(key, Value::Null);
+            let message = error_with(qwen3(), key, Value::Null);
             assert!(message.contains(key) && message.contains("config.json"), "{message}");
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(error_with("hidden_size", json!(-3)).contains("positive whole number"));
-        assert!(error_with("num_key_value_heads", json!(7)).contains("does not divide"));
-        assert!(error_with("rms_norm_eps", json!("x")).contains("positive number"));
+        assert!(error_with(qwen3(), "hidden_size", json!(-3)).contains("positive whole number"));
+        assert!(error_with(qwen3(), "num_key_value_heads", json!(7)).contains("does not divide"));
+        assert!(error_with(qwen3(), "rms_norm_eps", json!("x")).contains("positive number"));
+        assert!(error_with(qwen3_5(), "layer_types", json!(["full_attention"])).contains("lists 1 layers"));
+        assert!(error_with(qwen3_5(), "linear_num_key_heads", json!(5)).contains("does not divide"));
     }
 
     #[test]
     fn other_architectures_are_told_which_are_known() {
-        let message = error_with("model_type", json!("llama"));
-        assert!(message.contains("'llama'") && message.contains("qwen2, qwen3"), "{message}");
+        let message = error_with(qwen3(), "model_type", json!("llama"));
+        assert!(message.contains("'llama'") && message.contains("qwen2, qwen2_moe, qwen3,"), "{message}");
     }
 
     #[test]
     fn what_would_change_the_logits_is_refused() {
-        assert!(error_with("rope_scaling", json!({"rope_type": "yarn", "factor": 4})).contains("yarn"));
-        assert!(error_with("use_sliding_window", json!(true)).contains("sliding window"));
-        assert!(error_with("hidden_act", json!("gelu")).contains("gelu"));
+        let yarn = json!({"rope_type": "yarn", "factor": 4});
+        assert!(error_with(qwen3(), "rope_scaling", yarn).contains("yarn"));
+        assert!(error_with(qwen3(), "use_sliding_window", json!(true)).contains("sliding window"));
+        assert!(error_with(qwen3(), "hidden_act", json!("gelu")).contains("gelu"));
+        assert!(error_with(qwen3_5(), "attn_output_gate", json!(false)).contains("attn_output_gate"));
+        assert!(error_with(qwen3_5(), "output_gate_type", json!("sigmoid")).contains("sigmoid"));
     }
 }

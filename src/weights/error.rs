@@ -156,5 +156,7 @@ impl WeightsError {
 }
 
 fn known_architectures() -> String {
-    Architecture::ALL.map(Architecture::name).join(", ")
+    let configs = Architecture::ALL.map(Architecture::name).join(", ");
+    let gguf = Architecture::ALL.map(Architecture::gguf_name).join(", ");
+    format!("{configs} (in GGUF: {gguf})")
 }

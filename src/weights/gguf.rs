@@ -1,19 +1,20 @@
 //! Weights from a GGUF file, in the types it stores, or quantized from its floats.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufReader, Seek as _};
+use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::TensorSource;
+use super::cut::Cut;
 use super::error::WeightsError;
 use super::precision::Precision;
 use super::rows::{Rows, build};
-use super::{gguf_header, gguf_names, gguf_shape};
+use super::{Dialect, TensorSource, gguf_header, gguf_names, gguf_shape};
 use crate::cli::Quantization;
 use crate::model::linear::Matrix;
 use crate::model::shape::ModelShape;
@@ -104,20 +105,54 @@ impl GgufSource {
         Ok(())
     }
 
-    fn tensor(&mut self, name: &str, expected: &[usize], device: &Device) -> Result<QTensor, WeightsError> {
-        let missing =
-            || WeightsError::Missing { origin: format!("'{}'", self.path.display()), name: name.into() };
-        let gguf_name = gguf_names::gguf_name(name).ok_or_else(missing)?;
-        let info = self.content.tensor_infos.get(&gguf_name).ok_or_else(missing)?;
-        if info.shape.dims() != expected {
+    /// The name under which this file holds `name`.
+    fn stored_name(&self, name: &str) -> Option<String> {
+        gguf_names::gguf_names(name).into_iter().find(|name| self.content.tensor_infos.contains_key(name))
+    }
+
+    /// The rows of `cut`, in the file's type, on `device`.
+    fn tensor(&mut self, cut: &Cut, device: &Device) -> Result<QTensor, WeightsError> {
+        let stored = self.stored_name(&cut.name);
+        let name = stored.ok_or_else(|| self.missing(&cut.name))?;
+        let info = &self.content.tensor_infos[&name];
+        if info.shape.dims() != cut.stored {
             return Err(WeightsError::Shape {
                 origin: self.origin(),
-                name: gguf_name,
+                name,
                 found: info.shape.dims().to_vec(),
-                expected: expected.to_vec(),
+                expected: cut.stored.clone(),
             });
         }
-        self.content.tensor(&mut self.reader, &gguf_name, device).map_err(WeightsError::candle(&gguf_name))
+        let (block, start) = (info.ggml_dtype, self.content.tensor_data_offset + info.offset);
+        let row = cut.columns() / block.block_size() * block.type_size();
+        let bytes = self
+            .read(cut, start, row as u64)
+            .map_err(|source| WeightsError::Unreadable { path: self.path.clone(), source })?;
+        let shape = match cut.rows {
+            None => cut.stored.clone(),
+            Some(_) => vec![cut.row_count(), cut.columns()],
+        };
+        let wrap = || QTensor::new(QStorage::from_data(Cow::Owned(bytes), device, block)?, shape);
+        wrap().map_err(WeightsError::candle(&name))
+    }
+
+    /// The bytes of the rows, `row` each, of a tensor that begins at byte `start`.
+    fn read(&mut self, cut: &Cut, start: u64, row: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; cut.row_count() * row as usize];
+        let mut rest = bytes.as_mut_slice();
+        for run in cut.runs() {
+            let (out, after) = rest.split_at_mut(run.len() * row as usize);
+            self.reader.seek(io::SeekFrom::Start(start + run.start as u64 * row))?;
+            self.reader.read_exact(out)?;
+            rest = after;
+        }
+        Ok(bytes)
+    }
+
+    fn missing(&self, name: &str) -> WeightsError {
+        let names = gguf_names::gguf_names(name);
+        let name = names.into_iter().next().unwrap_or_else(|| name.into());
+        WeightsError::Missing { origin: self.origin(), name }
     }
 
     /// Floats are served in the type asked for; blocks stay as they are.
@@ -162,25 +197,22 @@ fn explain(path: &Path, reader: &mut BufReader<File>, error: &candle_core::Error
 }
 
 impl TensorSource for GgufSource {
-    fn matrix(
-        &mut self,
-        name: &str,
-        rows: usize,
-        columns: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Matrix, WeightsError> {
-        let stored = self.tensor(name, &[rows, columns], device)?;
-        self.convert(name, stored, precision, device)
+    fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
+        let stored = self.tensor(cut, device)?;
+        self.convert(&cut.name, stored, precision, device)
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
-        let stored = self.tensor(name, &[length], &Device::Cpu)?;
-        stored.dequantize(&Device::Cpu).map_err(WeightsError::candle(name))
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let cut = Cut { name: name.into(), stored: shape.into(), rows: None };
+        self.tensor(&cut, &Device::Cpu)?.dequantize(&Device::Cpu).map_err(WeightsError::candle(name))
     }
 
     fn has(&self, name: &str) -> bool {
-        gguf_names::gguf_name(name).is_some_and(|name| self.content.tensor_infos.contains_key(&name))
+        self.stored_name(name).is_some()
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Gguf
     }
 }
 

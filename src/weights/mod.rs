@@ -6,41 +6,55 @@
 
 pub mod block_type;
 pub mod config_json;
+pub mod cut;
 pub mod error;
 mod found;
 pub mod gguf;
 mod gguf_header;
+mod gguf_metadata;
 mod gguf_names;
 pub mod gguf_shape;
+mod json_keys;
 pub mod obtain;
 pub mod origin;
 pub mod precision;
 pub mod preview;
 pub mod random;
+mod refused;
 mod rows;
 pub mod safetensors;
 
 use candle_core::{Device, Tensor};
 
 use crate::model::linear::Matrix;
+use cut::Cut;
 use error::WeightsError;
 use precision::Precision;
 
 /// Where a model's tensors come from.
 pub trait TensorSource {
-    /// The matrix `name` of exactly `rows` × `columns`, in the type that `precision` asks for.
-    fn matrix(
-        &mut self,
-        name: &str,
-        rows: usize,
-        columns: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Matrix, WeightsError>;
+    /// The matrix that `cut` describes, in the type that `precision` asks for.
+    ///
+    /// Errors if the stored tensor is missing or has another shape.
+    fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError>;
 
-    /// The vector `name` of exactly `length` numbers, in f32 on the CPU.
-    fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError>;
+    /// The tensor `name` of exactly `shape`, in f32 on the CPU.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError>;
 
     /// Whether a tensor of that name exists.
     fn has(&self, name: &str) -> bool;
+
+    /// How it writes what can be written in two ways.
+    fn dialect(&self) -> Dialect;
+}
+
+/// Who wrote the tensors: the same model is stored with other values and layouts by each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// transformers: hybrids' norms without their 1, decays as logarithms, value heads grouped by key head.
+    Checkpoint,
+    /// llama.cpp's converter: norms whole, decays as rates, `qwen35` value heads tiled over key heads.
+    Gguf,
+    /// Nobody: a seed. Norms whole, the rest as in a checkpoint.
+    Seed,
 }

@@ -6,10 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
 
-use super::TensorSource;
+use super::cut::Cut;
 use super::error::WeightsError;
 use super::precision::Precision;
 use super::rows::{Rows, build};
+use super::{Dialect, TensorSource};
 use crate::model::linear::Matrix;
 
 /// Random tensors of whatever shape is asked for.
@@ -26,28 +27,35 @@ impl RandomSource {
 }
 
 impl TensorSource for RandomSource {
-    fn matrix(
-        &mut self,
-        name: &str,
-        rows: usize,
-        columns: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Matrix, WeightsError> {
-        let source = RandomRows { seed: tensor_seed(self.seed, name), columns };
-        build(&source, rows, columns, precision, device).map_err(WeightsError::candle(name))
+    /// Rows that are cut out are made in their new order: one random row is as good as another.
+    fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
+        let first = cut.rows.as_ref().and_then(|rows| rows.first().copied()).unwrap_or(0) as u64;
+        let seed = tensor_seed(self.seed, &cut.name).wrapping_add(first);
+        let source = RandomRows { seed, columns: cut.columns() };
+        build(&source, cut.row_count(), cut.columns(), precision, device)
+            .map_err(WeightsError::candle(&cut.name))
     }
 
-    /// Norms lie near 1, biases near 0.
-    fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
+    /// Norms lie near 1, biases and decays near 0; of more than one dimension, as matrices do.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(tensor_seed(self.seed, name));
         let centre = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
-        let values: Vec<f32> = (0..length).map(|_| centre + 0.1 * (rng.random::<f32>() - 0.5)).collect();
-        Tensor::from_vec(values, length, &Device::Cpu).map_err(WeightsError::candle(name))
+        let width = match shape {
+            [.., columns] if shape.len() > 1 => 2.0 * (3.0 / *columns as f32).sqrt(),
+            _ => 0.1,
+        };
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count).map(|_| centre + width * (rng.random::<f32>() - 0.5)).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).map_err(WeightsError::candle(name))
     }
 
-    fn has(&self, _name: &str) -> bool {
-        true
+    fn dialect(&self) -> Dialect {
+        Dialect::Seed
+    }
+
+    /// Every tensor in its plainest form: one for each matrix, nothing fused.
+    fn has(&self, name: &str) -> bool {
+        !["in_proj_qkvz", "in_proj_ba", "experts.gate_up_proj"].iter().any(|fused| name.contains(fused))
     }
 }
 
@@ -87,7 +95,7 @@ mod tests {
 
     fn matrix(seed: u64, name: &str) -> Vec<f32> {
         let precision = Precision { quantization: Quantization::Native, dtype: DType::F32 };
-        match RandomSource::new(seed).matrix(name, 300, 1024, precision, &Device::Cpu).unwrap() {
+        match RandomSource::new(seed).matrix(&Cut::whole(name, 300, 1024), precision, &Device::Cpu).unwrap() {
             Matrix::Dense(t) => t.flatten_all().unwrap().to_vec1().unwrap(),
             Matrix::Quantized(_) => panic!("native stays dense"),
         }

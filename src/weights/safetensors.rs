@@ -6,10 +6,11 @@ use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
-use super::TensorSource;
+use super::cut::Cut;
 use super::error::WeightsError;
 use super::precision::Precision;
 use super::rows::{Rows, build};
+use super::{Dialect, TensorSource};
 use crate::model::linear::Matrix;
 
 /// Tensors of one model folder.
@@ -57,7 +58,7 @@ impl SafetensorsSource {
         }
         let origin = origin(files);
         let tensors = map(files).map_err(|source| WeightsError::Candle { name: origin.clone(), source })?;
-        let prefix = if tensors.get("model.embed_tokens.weight").is_ok() { "model." } else { "" };
+        let prefix = prefix(&tensors);
         Ok(Self { tensors, prefix, origin })
     }
 
@@ -92,6 +93,13 @@ impl SafetensorsSource {
     }
 }
 
+/// What stands before the text model's names: multimodal files keep it beside a vision tower,
+/// whose tensors are never asked for.
+fn prefix(tensors: &MmapedSafetensors) -> &'static str {
+    let of_text = |prefix: &&str| tensors.get(&format!("{prefix}embed_tokens.weight")).is_ok();
+    ["model.language_model.", "model."].into_iter().find(of_text).unwrap_or_default()
+}
+
 #[expect(unsafe_code, reason = "candle's only constructor for mapped files")]
 fn map(files: &[PathBuf]) -> candle_core::Result<MmapedSafetensors> {
     // SAFETY: the files are opened read-only and never written by this program; hub blobs are
@@ -114,22 +122,24 @@ fn origin(files: &[PathBuf]) -> String {
 }
 
 impl TensorSource for SafetensorsSource {
-    fn matrix(
-        &mut self,
-        name: &str,
-        rows: usize,
-        columns: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Matrix, WeightsError> {
-        let view = self.view(name, &[rows, columns])?;
-        build(&view, rows, columns, precision, device).map_err(WeightsError::candle(name))
+    fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
+        let view = self.view(&cut.name, &cut.stored)?;
+        let (rows, columns) = (cut.row_count(), cut.columns());
+        let built = match &cut.rows {
+            None => build(&view, rows, columns, precision, device),
+            Some(chosen) => build(&Chosen { view, rows: chosen }, rows, columns, precision, device),
+        };
+        built.map_err(WeightsError::candle(&cut.name))
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
-        let mut values = vec![0f32; length];
-        self.view(name, &[length])?.read(0, &mut values);
-        Tensor::from_vec(values, length, &Device::Cpu).map_err(WeightsError::candle(name))
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let mut values = vec![0f32; shape.iter().product()];
+        self.view(name, shape)?.read(0, &mut values);
+        Tensor::from_vec(values, shape, &Device::Cpu).map_err(WeightsError::candle(name))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Checkpoint
     }
 
     fn has(&self, name: &str) -> bool {
@@ -142,6 +152,20 @@ struct View<'a> {
     bytes: &'a [u8],
     dtype: DType,
     columns: usize,
+}
+
+/// Some rows of a tensor, in another order.
+struct Chosen<'a> {
+    view: View<'a>,
+    rows: &'a [usize],
+}
+
+impl Rows for Chosen<'_> {
+    fn read(&self, first: usize, out: &mut [f32]) {
+        for (out, row) in out.chunks_mut(self.view.columns).zip(&self.rows[first..]) {
+            self.view.read(*row, out);
+        }
+    }
 }
 
 impl Rows for View<'_> {

@@ -133,7 +133,7 @@ fn join<'a>(pieces: impl Iterator<Item = &'a Partial> + Clone, out: &mut [f32]) 
 const LANES: usize = 16;
 
 /// Dot product in lanes that the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();

@@ -3,14 +3,28 @@
 //!
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
+mod causal_conv;
 mod causal_softmax;
+mod chunk_decay;
+mod chunk_inverse;
 mod decode_attention;
+mod delta_step;
 mod exp;
+mod route;
+mod scale_add;
 mod silu_mul;
+mod weighted_sum;
 
+pub use causal_conv::{SplitHeads, causal_conv};
 pub use causal_softmax::causal_softmax;
+pub use chunk_decay::chunk_decay;
+pub use chunk_inverse::chunk_inverse;
 pub use decode_attention::{applies as decodes_fused, decode_attention};
+pub use delta_step::delta_step;
+pub use route::{Groups, Picks, pick};
+pub use scale_add::scale_add;
 pub use silu_mul::silu_mul;
+pub use weighted_sum::{Mix, weighted_sum};
 
 use candle_core::{DType, Layout, Result, Tensor};
 

@@ -99,6 +99,17 @@ pub struct ExpertsShape {
     pub renormalise: bool,
 }
 
+impl AttentionLayers {
+    /// The layers `listed`, of `layers`, in the shortest form.
+    pub fn of(listed: Vec<usize>, layers: usize) -> Self {
+        let every = listed.first().map_or(layers + 1, |first| first + 1);
+        match (0..layers).filter(|index| (index + 1).is_multiple_of(every)).eq(listed.iter().copied()) {
+            true => Self::Every(every),
+            false => Self::Listed(listed),
+        }
+    }
+}
+
 impl DeltaNetShape {
     /// Channels of all queries, and of all keys.
     pub fn key_channels(&self) -> usize {
@@ -237,6 +248,9 @@ mod tests {
         }
         assert!(shape.is_attention(0) && shape.is_attention(5) && !shape.is_attention(3));
         assert_eq!(qwen3_0_6b().attention_layers(), 28);
+        assert_eq!(AttentionLayers::of(vec![3, 7], 9), AttentionLayers::Every(4));
+        assert_eq!(AttentionLayers::of(vec![3, 7], 12), AttentionLayers::Listed(vec![3, 7]));
+        assert_eq!(AttentionLayers::of(vec![], 4), AttentionLayers::Every(5));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! A shape and a source of tensors to a [`Decoder`]: which tensor goes where.
 
+mod attention;
+mod delta_net;
+mod feed_forward;
+
 use candle_core::{DType, Device, Tensor};
 
-use crate::model::attention::{Attention, HeadNorms};
-use crate::model::decoder::{Decoder, Layer};
-use crate::model::feed_forward::FeedForward;
+use crate::cli::Quantization;
+use crate::model::decoder::{Decoder, Layer, Mixer};
 use crate::model::linear::{Linear, Matrix};
 use crate::model::norm::RmsNorm;
 use crate::model::shape::ModelShape;
-use crate::weights::TensorSource;
+use crate::weights::cut::Cut;
 use crate::weights::error::WeightsError;
 use crate::weights::precision::Precision;
+use crate::weights::{Dialect, TensorSource};
 
 /// Builds the decoder; `loaded` is told how many of how many layers are there.
 pub fn decoder(
@@ -21,7 +25,7 @@ pub fn decoder(
     loaded: &mut dyn FnMut(usize, usize),
 ) -> Result<Decoder, WeightsError> {
     let mut builder = Builder { shape, source, precision, device };
-    let embedding = builder.matrix("embed_tokens.weight", shape.vocab_size, shape.hidden_size)?;
+    let embedding = builder.matrix(&builder.table("embed_tokens.weight"))?;
     let mut layers = Vec::with_capacity(shape.layers);
     for index in 0..shape.layers {
         layers.push(builder.layer(index)?);
@@ -50,42 +54,15 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn layer(&mut self, index: usize) -> Result<Layer, WeightsError> {
         let hidden = self.shape.hidden_size;
-        let middle = self.shape.intermediate_size.unwrap_or_default();
         let at = |part: &str| format!("layers.{index}.{part}");
         Ok(Layer {
             input_norm: self.norm(&at("input_layernorm.weight"), hidden)?,
-            attention: self.attention(index)?,
-            post_norm: self.norm(&at("post_attention_layernorm.weight"), hidden)?,
-            feed_forward: FeedForward {
-                gate: self.linear(&at("mlp.gate_proj"), middle, hidden, Bias::Without)?,
-                up: self.linear(&at("mlp.up_proj"), middle, hidden, Bias::Without)?,
-                down: self.linear(&at("mlp.down_proj"), hidden, middle, Bias::Without)?,
+            mixer: match self.shape.is_attention(index) {
+                true => Mixer::Attention(self.attention(index)?),
+                false => Mixer::DeltaNet(self.delta_net(index)?),
             },
-        })
-    }
-
-    fn attention(&mut self, index: usize) -> Result<Attention, WeightsError> {
-        let shape = self.shape;
-        let (hidden, dim) = (shape.hidden_size, shape.head_dim);
-        let (q, kv) = (shape.heads * dim, shape.kv_heads * dim);
-        let at = |part: &str| format!("layers.{index}.self_attn.{part}");
-        let bias = if shape.architecture.has_biases() { Bias::With } else { Bias::Without };
-        let head_norms = match shape.architecture.has_head_norms() {
-            false => None,
-            true => Some(HeadNorms {
-                query: self.norm(&at("q_norm.weight"), dim)?,
-                key: self.norm(&at("k_norm.weight"), dim)?,
-            }),
-        };
-        Ok(Attention {
-            query: self.linear(&at("q_proj"), q, hidden, bias)?,
-            key: self.linear(&at("k_proj"), kv, hidden, bias)?,
-            value: self.linear(&at("v_proj"), kv, hidden, bias)?,
-            output: self.linear(&at("o_proj"), hidden, q, Bias::Without)?,
-            head_norms,
-            heads: shape.heads,
-            kv_heads: shape.kv_heads,
-            head_dim: dim,
+            post_norm: self.norm(&at("post_attention_layernorm.weight"), hidden)?,
+            feed_forward: self.feed_forward(index)?,
         })
     }
 
@@ -93,11 +70,16 @@ impl Builder<'_> {
     fn head(&mut self, embedding: &Matrix) -> Result<Linear, WeightsError> {
         let matrix = match self.shape.tie_embeddings {
             true => embedding.clone(),
-            false => self.matrix("lm_head.weight", self.shape.vocab_size, self.shape.hidden_size)?,
+            false => self.matrix(&self.table("lm_head.weight"))?,
         };
         Linear::new(matrix, None).map_err(WeightsError::candle("lm_head.weight"))
     }
 
+    fn table(&self, name: &str) -> Cut {
+        Cut::whole(name, self.shape.vocab_size, self.shape.hidden_size)
+    }
+
+    /// The matrix `name` (rows, columns) with the bias beside it, if it has one.
     fn linear(
         &mut self,
         name: &str,
@@ -105,7 +87,7 @@ impl Builder<'_> {
         columns: usize,
         bias: Bias,
     ) -> Result<Linear, WeightsError> {
-        let matrix = self.matrix(&format!("{name}.weight"), rows, columns)?;
+        let matrix = self.matrix(&Cut::whole(format!("{name}.weight"), rows, columns))?;
         let bias = match bias {
             Bias::With => Some(self.vector(&format!("{name}.bias"), rows)?),
             Bias::Without => None,
@@ -113,17 +95,45 @@ impl Builder<'_> {
         Linear::new(matrix, bias).map_err(WeightsError::candle(name))
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix, WeightsError> {
-        self.source.matrix(name, rows, columns, self.precision, self.device)
+    /// Rows of a stored tensor as a matrix of their own, without bias.
+    fn rows(&mut self, cut: &Cut) -> Result<Linear, WeightsError> {
+        Linear::new(self.matrix(cut)?, None).map_err(WeightsError::candle(&cut.name))
     }
 
+    fn matrix(&mut self, cut: &Cut) -> Result<Matrix, WeightsError> {
+        self.source.matrix(cut, self.precision, self.device)
+    }
+
+    /// A small matrix that stays in f32 in every quantization, as llama.cpp's converter keeps it.
+    fn small(&mut self, name: &str, rows: usize, columns: usize) -> Result<Linear, WeightsError> {
+        let precision = Precision { quantization: Quantization::Native, dtype: DType::F32 };
+        let matrix = self.source.matrix(&Cut::whole(name, rows, columns), precision, self.device)?;
+        Linear::new(matrix, None).map_err(WeightsError::candle(name))
+    }
+
+    /// Hybrids store their norms around 0 in checkpoints; their weights stay in f32, since 1 + w
+    /// does not fit 16 bits as w does.
     fn norm(&mut self, name: &str, length: usize) -> Result<RmsNorm, WeightsError> {
-        Ok(RmsNorm::new(self.vector(name, length)?, self.shape.rms_norm_eps))
+        let eps = self.shape.rms_norm_eps;
+        if !self.shape.architecture.is_hybrid() {
+            return Ok(RmsNorm::new(self.vector(name, length)?, eps));
+        }
+        let stored = self.values(name, &[length])?;
+        let whole = match self.source.dialect() {
+            Dialect::Checkpoint => (stored + 1.0).map_err(WeightsError::candle(name))?,
+            Dialect::Gguf | Dialect::Seed => stored,
+        };
+        Ok(RmsNorm::new(whole, eps))
     }
 
+    /// A vector in the type of the activations.
     fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
-        let place = |v: Tensor| v.to_dtype(self.precision.dtype)?.to_device(self.device);
-        place(self.source.vector(name, length)?).map_err(WeightsError::candle(name))
+        self.values(name, &[length])?.to_dtype(self.precision.dtype).map_err(WeightsError::candle(name))
+    }
+
+    /// Numbers in f32, on the device.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        self.source.values(name, shape)?.to_device(self.device).map_err(WeightsError::candle(name))
     }
 }
 

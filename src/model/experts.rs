@@ -1,0 +1,476 @@
+//! The mixture of experts: a router sends each token to a few of many feed-forwards.
+//!
+//! Comes in: (tokens, hidden). Goes out: the same shape, the weighted sum of what the chosen experts
+//! made of each token, plus the shared expert's part where a model has one. Rows are grouped by
+//! expert, so that each expert's matrices are read once, and not at all if no token goes there.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::kernels::{Groups, Mix, Picks, pick, weighted_sum};
+use super::linear::Linear;
+use super::swiglu::SwiGlu;
+
+/// Scores experts.
+#[derive(Clone, Debug)]
+pub struct Router {
+    /// (experts, hidden), f32 whatever the type of the rest.
+    pub weight: Linear,
+    /// Experts a token goes to.
+    pub used: usize,
+    /// Whether the weights of those are scaled to sum to 1.
+    pub renormalise: bool,
+}
+
+impl Router {
+    /// Brings the scores to the host: (tokens · experts) f32. On a GPU that is one synchronisation a
+    /// layer, some ten microseconds beyond the copy (512 tokens × 256 experts: 512 KiB), and no
+    /// launch can be queued beyond it.
+    fn pick(&self, x: &Tensor) -> Result<Picks> {
+        let picks = pick(&self.weight.forward(&x.to_dtype(DType::F32)?)?, self.used)?;
+        Ok(if self.renormalise { picks.renormalised() } else { picks })
+    }
+}
+
+/// A feed-forward that every token goes through, scaled by a gate of its own.
+#[derive(Clone, Debug)]
+pub struct SharedExpert {
+    /// The feed-forward.
+    pub feed_forward: SwiGlu,
+    /// (1, hidden), f32.
+    pub gate: Linear,
+}
+
+impl SharedExpert {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let gate = candle_nn::ops::sigmoid(&self.gate.forward(&x.to_dtype(DType::F32)?)?)?;
+        self.feed_forward.forward(x)?.broadcast_mul(&gate.to_dtype(x.dtype())?)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.feed_forward.bytes() + self.gate.bytes()
+    }
+}
+
+/// The feed-forward of a layer that has experts.
+#[derive(Clone, Debug)]
+pub struct Experts {
+    /// Chooses.
+    pub router: Router,
+    /// To choose from, all of one shape.
+    pub experts: Vec<SwiGlu>,
+    /// Beside the chosen ones.
+    pub shared: Option<SharedExpert>,
+}
+
+impl Experts {
+    /// `x` (tokens, hidden) to the same shape.
+    ///
+    /// Errors if the router scores another number of experts than there are, or picks more.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.contiguous()?;
+        let picks = self.router.pick(&x)?;
+        let groups = Groups::new(&picks, self.experts.len())?;
+        let made = self.run(&x, &groups)?;
+        let mix = Mix { used: picks.used, places: &groups.places, weights: &picks.weights };
+        let mixed = weighted_sum(&made, mix)?;
+        match &self.shared {
+            Some(shared) => mixed + shared.forward(&x)?,
+            None => Ok(mixed),
+        }
+    }
+
+    /// Rows (tokens · used, hidden), in the order of `groups`.
+    fn run(&self, x: &Tensor, groups: &Groups) -> Result<Tensor> {
+        let only = x.dim(0)? == 1;
+        // One copy of all rows; each expert takes its part of it as it lies. A single token needs none.
+        let sorted = match only {
+            true => x.clone(),
+            false => x.index_select(&Tensor::new(groups.tokens.as_slice(), x.device())?, 0)?,
+        };
+        let mut made = Vec::with_capacity(groups.spans.len());
+        for span in &groups.spans {
+            let rows = if only { sorted.clone() } else { sorted.narrow(0, span.first, span.rows)? };
+            made.push(self.experts[span.expert].forward(&rows)?);
+        }
+        Tensor::cat(&made, 0)
+    }
+
+    /// Bytes of the weights as stored.
+    pub fn bytes(&self) -> u64 {
+        self.every_token_bytes() + self.expert_bytes()
+    }
+
+    /// Bytes that one decode step reads: router, shared expert, and as many experts as a token uses.
+    pub fn decode_bytes(&self) -> u64 {
+        let count = self.experts.len().max(1) as u64;
+        self.every_token_bytes() + self.expert_bytes() / count * (self.router.used as u64).min(count)
+    }
+
+    fn every_token_bytes(&self) -> u64 {
+        self.router.weight.bytes() + self.shared.as_ref().map_or(0, SharedExpert::bytes)
+    }
+
+    fn expert_bytes(&self) -> u64 {
+        self.experts.iter().map(SwiGlu::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::linear::Matrix;
+    use candle_core::Device;
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use std::cell::RefCell;
+
+    const HIDDEN: usize = 12;
+    const WIDTH: usize = 10;
+
+    /// Weights, once as numbers and once as the layer.
+    struct Twin {
+        layer: Experts,
+        router: Tensor,
+        experts: Vec<[Tensor; 3]>,
+        shared: Option<([Tensor; 3], Tensor)>,
+    }
+
+    thread_local! {
+        /// Each test has a thread and so a sequence of its own: the same in every run.
+        static NUMBERS: RefCell<Xoshiro256PlusPlus> = RefCell::new(Xoshiro256PlusPlus::seed_from_u64(1));
+    }
+
+    fn random(rows: usize, columns: usize) -> Tensor {
+        let number = || NUMBERS.with_borrow_mut(|rng| rng.random::<f32>()) - 0.5;
+        let values = (0..rows * columns).map(|_| 1.7 * number()).collect();
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu).expect("a matrix")
+    }
+
+    fn linear(weight: &Tensor) -> Linear {
+        Linear::new(Matrix::Dense(weight.clone()), None).expect("a linear")
+    }
+
+    fn three() -> [Tensor; 3] {
+        [random(WIDTH, HIDDEN), random(WIDTH, HIDDEN), random(HIDDEN, WIDTH)]
+    }
+
+    fn feed_forward([gate, up, down]: &[Tensor; 3]) -> SwiGlu {
+        SwiGlu { gate: linear(gate), up: linear(up), down: linear(down) }
+    }
+
+    impl Twin {
+        fn new(count: usize, used: usize, shared: Option<([Tensor; 3], Tensor)>) -> Self {
+            let router = random(count, HIDDEN);
+            let experts: Vec<[Tensor; 3]> = (0..count).map(|_| three()).collect();
+            let of_shared = |(weights, gate): &([Tensor; 3], Tensor)| SharedExpert {
+                feed_forward: feed_forward(weights),
+                gate: linear(gate),
+            };
+            let layer = Experts {
+                router: Router { weight: linear(&router), used, renormalise: false },
+                experts: experts.iter().map(feed_forward).collect(),
+                shared: shared.as_ref().map(of_shared),
+            };
+            Self { layer, router, experts, shared }
+        }
+
+        fn with_shared(count: usize, used: usize) -> Self {
+            Self::new(count, used, Some((three(), random(1, HIDDEN))))
+        }
+
+        /// What the definition says, one token at a time in double precision.
+        fn expected(&self, x: &[f64]) -> Vec<f64> {
+            let scores = product(&self.router, x);
+            let sum: f64 = scores.iter().map(|s| s.exp()).sum();
+            let mut order: Vec<usize> = (0..scores.len()).collect();
+            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+            order.truncate(self.layer.router.used);
+            let of_picked: f64 = order.iter().map(|e| scores[*e].exp() / sum).sum();
+            let scale = if self.layer.router.renormalise { of_picked } else { 1.0 };
+            let mut y = vec![0.0; HIDDEN];
+            for expert in order {
+                add(&mut y, scores[expert].exp() / sum / scale, &swiglu(&self.experts[expert], x));
+            }
+            if let Some((weights, gate)) = &self.shared {
+                add(&mut y, 1.0 / (1.0 + (-product(gate, x)[0]).exp()), &swiglu(weights, x));
+            }
+            y
+        }
+
+        fn assert_agrees(&self, x: &Tensor, what: &str) {
+            let got = numbers(&self.layer.forward(x).expect("it runs"));
+            assert_eq!(got.len(), x.dim(0).expect("a matrix"));
+            for (x, got) in numbers(x).iter().zip(got) {
+                for (got, expected) in got.iter().zip(self.expected(x)) {
+                    assert!(
+                        (got - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+                        "{what}: {got} {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn numbers(t: &Tensor) -> Vec<Vec<f64>> {
+        t.to_dtype(DType::F64).and_then(|t| t.to_vec2()).expect("a matrix")
+    }
+
+    fn product(weight: &Tensor, x: &[f64]) -> Vec<f64> {
+        numbers(weight).iter().map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+    }
+
+    fn swiglu([gate, up, down]: &[Tensor; 3], x: &[f64]) -> Vec<f64> {
+        let middle =
+            product(gate, x).into_iter().zip(product(up, x)).map(|(g, u)| g / (1.0 + (-g).exp()) * u);
+        product(down, &middle.collect::<Vec<_>>())
+    }
+
+    fn add(y: &mut [f64], weight: f64, part: &[f64]) {
+        y.iter_mut().zip(part).for_each(|(y, p)| *y += weight * p);
+    }
+
+    fn worst(a: &Tensor, b: &Tensor) -> f32 {
+        let worst = (a - b).and_then(|d| d.to_dtype(DType::F32)?.abs()?.max_all()?.to_scalar());
+        worst.expect("of one shape")
+    }
+
+    #[test]
+    fn agrees_with_the_definition_token_by_token() {
+        for (count, used) in [(9, 1), (9, 3), (9, 9), (1, 1), (32, 4)] {
+            for mut twin in [Twin::new(count, used, None), Twin::with_shared(count, used)] {
+                for tokens in [1, 2, 37] {
+                    for renormalise in [false, true] {
+                        twin.layer.router.renormalise = renormalise;
+                        let what = format!("{used} of {count}, {tokens} tokens, {renormalise}");
+                        twin.assert_agrees(&random(tokens, HIDDEN), &what);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_expert_without_tokens_is_not_run() {
+        let mut twin = Twin::with_shared(5, 2);
+        // Score of expert 3: far below the others, whose scores stay near 0.
+        let low = Tensor::full(-100f32, (1, HIDDEN), &Device::Cpu).unwrap();
+        let others = (&twin.router * 0.01).unwrap();
+        let parts = [others.narrow(0, 0, 3).unwrap(), low, others.narrow(0, 4, 1).unwrap()];
+        twin.router = Tensor::cat(&parts, 0).unwrap();
+        twin.layer.router.weight = linear(&twin.router);
+        let x = (random(37, HIDDEN).abs().unwrap() + 0.1).unwrap();
+        twin.assert_agrees(&x, "before");
+        let poison = Tensor::full(f32::NAN, (HIDDEN, WIDTH), &Device::Cpu).unwrap();
+        twin.layer.experts[3].down = linear(&poison);
+        twin.assert_agrees(&x, "expert 3 would spoil everything it touched");
+    }
+
+    #[test]
+    fn permuted_tokens_give_permuted_results_and_a_token_alone_the_same() {
+        let twin = Twin::with_shared(8, 3);
+        let x = random(37, HIDDEN);
+        let order: Vec<u32> = (0..37).map(|i| i * 10 % 37).collect();
+        let order = Tensor::new(order, &Device::Cpu).unwrap();
+        let whole = twin.layer.forward(&x).unwrap();
+        let permuted = twin.layer.forward(&x.index_select(&order, 0).unwrap()).unwrap();
+        assert!(worst(&permuted, &whole.index_select(&order, 0).unwrap()) < 1e-5);
+        for token in [0, 20, 36] {
+            let alone = twin.layer.forward(&x.narrow(0, token, 1).unwrap()).unwrap();
+            assert!(worst(&alone, &whole.narrow(0, token, 1).unwrap()) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn quantized_experts_agree_with_running_them_one_by_one() {
+        let blocks = |rows, columns| {
+            let blocks = QTensor::quantize(&random(rows, columns), GgmlDType::Q4K).expect("rows of 256");
+            Linear::new(Matrix::Quantized(std::sync::Arc::new(blocks)), None).expect("a linear")
+        };
+        let expert = |_| SwiGlu { gate: blocks(512, 256), up: blocks(512, 256), down: blocks(256, 512) };
+        let router = Router { weight: linear(&random(6, 256)), used: 2, renormalise: true };
+        let layer = Experts { router, experts: (0..6).map(expert).collect(), shared: None };
+        for tokens in [1, 19] {
+            let x = random(tokens, 256);
+            let got = layer.forward(&x).unwrap();
+            let picks = layer.router.pick(&x).unwrap();
+            for token in 0..tokens {
+                let row = x.narrow(0, token, 1).unwrap();
+                let mut expected = Tensor::zeros((1, 256), DType::F32, &Device::Cpu).unwrap();
+                for pair in 2 * token..2 * token + 2 {
+                    let y = layer.experts[picks.experts[pair] as usize].forward(&row).unwrap();
+                    expected = (expected + (y * f64::from(picks.weights[pair])).unwrap()).unwrap();
+                }
+                let size = expected.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(worst(&got.narrow(0, token, 1).unwrap(), &expected) < 1e-4 * (1.0 + size));
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_stay_within_their_rounding() {
+        let twin = Twin::with_shared(8, 2);
+        for dtype in [DType::BF16, DType::F16] {
+            let x = random(20, HIDDEN).to_dtype(dtype).unwrap();
+            let expected = twin.layer.forward(&x.to_dtype(DType::F32).unwrap()).unwrap();
+            let half = |w: &[Tensor; 3]| feed_forward(&w.clone().map(|t| t.to_dtype(dtype).expect("a cast")));
+            let mut layer = twin.layer.clone();
+            layer.experts = twin.experts.iter().map(half).collect();
+            if let (Some(shared), Some((weights, _))) = (&mut layer.shared, &twin.shared) {
+                shared.feed_forward = half(weights);
+            }
+            let got = layer.forward(&x).unwrap();
+            assert_eq!(got.dtype(), dtype);
+            let worst = worst(&got.to_dtype(DType::F32).unwrap(), &expected);
+            assert!(worst > 0.0 && worst < 0.05, "{dtype:?} {worst}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_no_numbers_spoil_only_themselves() {
+        let layer = Twin::with_shared(4, 2).layer;
+        let x = Tensor::cat(&[random(2, HIDDEN), (random(1, HIDDEN) * f64::NAN).unwrap()], 0).unwrap();
+        let y = numbers(&layer.forward(&x).unwrap());
+        assert!(y[2].iter().all(|y| y.is_nan()) && y[..2].iter().flatten().all(|y| y.is_finite()));
+    }
+
+    #[test]
+    fn a_step_reads_the_router_the_shared_expert_and_the_used_experts() {
+        let layer = Twin::with_shared(8, 3).layer;
+        let one = 4 * 3 * (HIDDEN * WIDTH) as u64;
+        let always = 4 * (8 * HIDDEN + HIDDEN) as u64 + one;
+        assert_eq!((layer.bytes(), layer.decode_bytes()), (always + 8 * one, always + 3 * one));
+    }
+
+    #[test]
+    fn a_router_of_another_size_is_an_error() {
+        let mut layer = Twin::new(4, 4, None).layer;
+        layer.experts.pop();
+        assert!(layer.forward(&random(3, HIDDEN)).unwrap_err().to_string().contains("expert 3 of 3"));
+        layer.router.used = 5;
+        assert!(layer.forward(&random(3, HIDDEN)).unwrap_err().to_string().contains("5 of 4 experts"));
+    }
+}
+#[cfg(test)]
+mod temporary_timing {
+    use super::*;
+    use crate::model::linear::Matrix;
+    use candle_core::Device;
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use std::time::{Duration, Instant as Wall};
+    /// CPU time of all threads and wall time.
+    struct Instant(Duration, Wall);
+    fn cpu() -> Duration {
+        let ns = std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .flatten()
+            .filter_map(|t| {
+                std::fs::read_to_string(t.path().join("schedstat"))
+                    .ok()?
+                    .split(' ')
+                    .next()?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .sum();
+        Duration::from_nanos(ns)
+    }
+    impl Instant {
+        fn now() -> Self {
+            Self(cpu(), Wall::now())
+        }
+        fn elapsed(&self) -> Duration {
+            if std::env::var("WALL").is_ok() { self.1.elapsed() } else { cpu() - self.0 }
+        }
+    }
+
+    #[test]
+    #[ignore]
+    fn timing() {
+        let q = |r: usize, c: usize| {
+            let w = (Tensor::rand(-1f32, 1.0, (r, c), &Device::Cpu).unwrap() * 0.03).unwrap();
+            let q = QTensor::quantize(&w, GgmlDType::Q4K).unwrap();
+            Linear::new(Matrix::Quantized(std::sync::Arc::new(q)), None).unwrap()
+        };
+        let (h, w, e, k) = (2048, 768, 128, 8);
+        let router =
+            Linear::new(Matrix::Dense((Tensor::randn(0f32, 0.02, (e, h), &Device::Cpu)).unwrap()), None)
+                .unwrap();
+        let layers: Vec<Experts> = (0..1)
+            .map(|_| Experts {
+                router: Router { weight: router.clone(), used: k, renormalise: true },
+                experts: (0..e).map(|_| SwiGlu { gate: q(w, h), up: q(w, h), down: q(h, w) }).collect(),
+                shared: None,
+            })
+            .collect();
+        let dense = SwiGlu { gate: q(w * k, h), up: q(w * k, h), down: q(h, w * k) };
+        for tokens in [512, 1, 64, 1] {
+            let x = Tensor::randn(0f32, 1.0, (tokens, h), &Device::Cpu).unwrap();
+            let n = if tokens == 1 { 20 } else { 3 };
+            for layer in &layers {
+                layer.forward(&x).unwrap();
+            }
+            dense.forward(&x).unwrap();
+            let ms = |t: Instant, n: usize| t.elapsed().as_secs_f64() * 1e3 / n as f64;
+            let t = Instant::now();
+            for _ in 0..n {
+                for layer in &layers {
+                    layer.forward(&x).unwrap();
+                }
+            }
+            let whole = ms(t, n * layers.len());
+            let l = &layers[0];
+            let t = Instant::now();
+            for _ in 0..n {
+                l.router.weight.forward(&x).unwrap();
+            }
+            let scores = ms(t, n);
+            let s = l.router.weight.forward(&x).unwrap();
+            let t = Instant::now();
+            for _ in 0..n {
+                pick(&s, k).unwrap().renormalised();
+            }
+            let picked = ms(t, n);
+            let picks = l.router.pick(&x).unwrap();
+            let t = Instant::now();
+            for _ in 0..n {
+                Groups::new(&picks, e).unwrap();
+            }
+            let grouped = ms(t, n);
+            let g = Groups::new(&picks, e).unwrap();
+            let t = Instant::now();
+            for _ in 0..n {
+                x.index_select(&Tensor::new(g.tokens.as_slice(), &Device::Cpu).unwrap(), 0).unwrap();
+            }
+            let gather = ms(t, n);
+            let t = Instant::now();
+            let mut made = l.run(&x, &g).unwrap();
+            for _ in 0..n {
+                made = l.run(&x, &g).unwrap();
+            }
+            let ran = ms(t, n + 1);
+            let parts: Vec<Tensor> =
+                g.spans.iter().map(|s| made.narrow(0, s.first, s.rows).unwrap()).collect();
+            let t = Instant::now();
+            for _ in 0..n {
+                Tensor::cat(&parts, 0).unwrap();
+            }
+            let cat = ms(t, n);
+            let t = Instant::now();
+            let mix = Mix { used: k, places: &g.places, weights: &picks.weights };
+            for _ in 0..n {
+                weighted_sum(&made, mix).unwrap();
+            }
+            let summed = ms(t, n);
+            let t = Instant::now();
+            for _ in 0..n {
+                dense.forward(&x).unwrap();
+            }
+            let dense_ms = ms(t, n);
+            eprintln!(
+                "{tokens} tokens: layer {whole:.2} ms; scores {scores:.3} pick {picked:.3} group {grouped:.3} gather {gather:.3} run {ran:.2} (cat {cat:.3}) sum {summed:.3}; dense of k x width {dense_ms:.2}; spans {}",
+                g.spans.len()
+            );
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `down(silu(gate x) ∘ up x)`: the dense feed-forward, and each expert of a mixture.
+
+use candle_core::{Result, Tensor};
+
+use super::kernels::silu_mul;
+use super::linear::Linear;
+
+/// Its three matrices.
+#[derive(Clone, Debug)]
+pub struct SwiGlu {
+    /// (middle, hidden)
+    pub gate: Linear,
+    /// (middle, hidden)
+    pub up: Linear,
+    /// (hidden, middle)
+    pub down: Linear,
+}
+
+impl SwiGlu {
+    /// `x` (tokens, hidden) to the same shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.down.forward(&silu_mul(self.gate.forward(x)?, &self.up.forward(x)?)?)
+    }
+
+    /// Bytes of the weights as stored.
+    pub fn bytes(&self) -> u64 {
+        self.gate.bytes() + self.up.bytes() + self.down.bytes()
+    }
+}
