@@ -101,6 +101,33 @@ fn going_back_and_on_equals_starting_afresh() {
 }
 
 #[test]
+fn decode_after_a_rewind_is_decode_the_first_time_bit_for_bit() {
+    for kind in ["qwen2_moe", "qwen3", "qwen3_next", "qwen3_5", "qwen3_5_moe", "qwen3_5_irregular"] {
+        let long = ids(&reference(kind)["long_ids"]);
+        let mut engine = fixture_engine(kind, 300);
+        engine.prefill(&long).unwrap();
+        engine.mark().unwrap();
+        let depth = engine.depth();
+        let mut run = || {
+            let mut answers = vec![engine.decode(long[0]).unwrap()];
+            for _ in 0..6 {
+                answers.push(engine.decode(answers[answers.len() - 1]).unwrap());
+            }
+            let steps: Vec<_> = long[..5].iter().map(|id| engine.logits_of_all(&[*id]).unwrap()).collect();
+            // A piece that takes the chunked form, so that a rewind must undo that too.
+            let piece = engine.logits_of_all(&long[..70]).unwrap();
+            engine.rewind().unwrap();
+            assert_eq!(engine.depth(), depth, "{kind}");
+            (answers, candle_core::Tensor::cat(&[steps, vec![piece]].concat(), 0).unwrap())
+        };
+        let (first, second, third) = (run(), run(), run());
+        assert_eq!((&first.0, &first.0), (&second.0, &third.0), "{kind}");
+        assert_eq!(difference(&first.1, &second.1), 0.0, "{kind}");
+        assert_eq!(difference(&first.1, &third.1), 0.0, "{kind}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_an_error_and_leaves_the_cache_usable() {
     let mut engine = random_engine(&shape(Architecture::Qwen3), 1, 16);
     engine.prefill(&[1; 10]).unwrap();

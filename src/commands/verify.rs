@@ -5,17 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use comfy_table::{LineStyle, Table, presets};
 
-use crate::cli::{Quantization, TextFormat, VerifyArgs};
+use crate::cli::{DtypeChoice, Quantization, TextFormat, VerifyArgs};
 use crate::device::{select, threads};
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
 use crate::engine::reference::Reference;
-use crate::engine::verification::{Bar, PathResult, verify};
+use crate::engine::verification::{Bar, Noise, PathResult, Verified, noise, twins, verify};
 use crate::weights::error::WeightsError;
 use crate::weights::precision::{Precision, dtype};
+
+/// How much of the reference implementation's noise in bf16 a run in bf16 may show: the noise is one draw, ours
+/// another.
+const BF16_NOISE: f64 = 1.5;
+/// The same for f16, whose steps are 8 times as fine.
+const F16_NOISE: f64 = 0.5;
 
 /// Runs the command: exit code 1 if a path is beyond the tolerance.
 pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -28,8 +34,15 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     );
     let reference = Reference::read(&args.folder)?;
     let mut rows = Vec::new();
+    let mut safetensors = None;
     for file in weight_files(&args.folder)? {
-        rows.extend(verify_file(&file, &args, &reference, &device)?);
+        let verified = verify_file(&file, &args, &reference, &device)?;
+        rows.extend(verified.rows);
+        if file.is_dir() {
+            safetensors = Some(verified.prefills);
+        } else if let (Some(one), true) = (&safetensors, verified.exact) {
+            rows.extend(twins(&name(&file), &reference, one, &verified.prefills)?);
+        }
     }
     let passed = rows.iter().all(|row| row.pass);
     match args.format {
@@ -56,39 +69,74 @@ fn weight_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// What one file gave, and whether it was judged as floats in f32.
+struct OneFile {
+    rows: Vec<PathResult>,
+    prefills: Vec<Tensor>,
+    exact: bool,
+}
+
 fn verify_file(
     file: &Path,
     args: &VerifyArgs,
     reference: &Reference,
     device: &Device,
-) -> anyhow::Result<Vec<PathResult>> {
-    let (mut model, name) = match file.is_dir() {
-        true => (OpenModel::folder(file)?, "model.safetensors".into()),
-        false => {
-            (OpenModel::gguf(file)?, file.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        }
+) -> anyhow::Result<OneFile> {
+    let mut model = match file.is_dir() {
+        true => OpenModel::folder(file)?,
+        false => OpenModel::gguf(file)?,
     };
-    let quantized = matches!(&model, OpenModel::Gguf { source, .. } if source.holds_blocks());
-    let bar = match quantized {
-        true => Bar::Quantized { tolerance: args.tolerance },
-        false => Bar::Exact { tolerance: args.tolerance },
-    };
-    anyhow::ensure!(
-        !reference.prompts(quantized).is_empty(),
-        "reference.safetensors has no gguf_q8_0_prefill to hold the quantized file '{name}' against"
-    );
+    let bar = bar(&model, args, reference, &name(file))?;
     reference.check_vocabulary(model.shape().vocab_size)?;
     let precision = Precision { quantization: Quantization::Native, dtype: dtype(args.dtype) };
     let decoder = model.decoder(precision, device, &mut |_, _| {})?;
     let mut engine = CandleEngine::new(decoder, reference.longest())?;
-    verify(&name, &mut engine, reference, bar)
+    let Verified { rows, prefills } = verify(&name(file), &mut engine, reference, bar)?;
+    Ok(OneFile { rows, prefills, exact: matches!(bar, Bar::Exact { .. }) })
+}
+
+/// How results name a file: a folder's safetensors as one.
+fn name(file: &Path) -> String {
+    match file.is_dir() {
+        true => "model.safetensors".into(),
+        false => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
+/// Blocks are judged by divergence, floats in f32 by tolerance, floats in half precision by the noise of the
+/// reference implementation in bf16.
+fn bar(model: &OpenModel, args: &VerifyArgs, reference: &Reference, file: &str) -> anyhow::Result<Bar> {
+    if matches!(model, OpenModel::Gguf { source, .. } if source.holds_blocks()) {
+        anyhow::ensure!(
+            !reference.quantized().is_empty(),
+            "reference.safetensors has no gguf_q8_0_prefill to hold the quantized file '{file}' against"
+        );
+        return Ok(Bar::Quantized { tolerance: args.tolerance });
+    }
+    let share = match args.dtype {
+        DtypeChoice::F32 => return Ok(Bar::Exact { tolerance: args.tolerance }),
+        DtypeChoice::Bf16 => BF16_NOISE,
+        DtypeChoice::F16 => F16_NOISE,
+    };
+    let (exact, rounded) = (reference.exact(), reference.rounded());
+    let (Some(exact), Some(rounded)) = (exact.first(), rounded.first()) else {
+        anyhow::bail!(
+            "reference.safetensors has no bf16_prefill, which says how far rounding may lead\n\
+             use --dtype f32, or add it: docs/adding-a-model.md says how"
+        );
+    };
+    let theirs = noise(&exact.logits, &rounded.logits)?;
+    Ok(Bar::Rounded(Noise {
+        max_abs_diff: share * theirs.max_abs_diff,
+        mean_kl: share * theirs.mean_kl,
+    }))
 }
 
 fn print_table(rows: &[PathResult], passed: bool) -> io::Result<()> {
     let number = |x: Option<f64>| x.map_or_else(|| "n/a".into(), |x| format!("{x:.2e}"));
     let mut table = Table::new();
     table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
-    table.set_header(["file", "path", "prompt", "max |Δ logit|", "mean KL", "top-1", "result"]);
+    table.set_header(["file", "path", "prompt", "max |Δ|", "mean KL", "top-1", "result"]);
     for row in rows {
         table.add_row([
             row.file.clone(),
@@ -96,7 +144,12 @@ fn print_table(rows: &[PathResult], passed: bool) -> io::Result<()> {
             row.prompt.into(),
             number(row.max_abs_diff),
             number(row.mean_kl),
-            if row.top1_equal { "equal" } else { "differs" }.into(),
+            match row.top1_equal {
+                Some(true) => "equal",
+                Some(false) => "differs",
+                None => "n/a",
+            }
+            .into(),
             if row.pass { "pass" } else { "FAIL" }.into(),
         ]);
     }

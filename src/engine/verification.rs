@@ -1,99 +1,205 @@
 //! Proof of an engine against reference logits: whole prompt, token by token, in uneven chunks,
-//! and greedily. Comes in: a loaded engine and a reference. Goes out: one row per path.
+//! and greedily, and its states after the prompt. Comes in: a loaded engine and a reference.
+//! Goes out: one row per path.
 
-use candle_core::{D, Device, Tensor};
+mod bar;
+mod states;
+
+use candle_core::{Device, Tensor};
 use serde::Serialize;
 
 use super::Engine;
 use super::candle::CandleEngine;
 use super::reference::{Prompt, Reference};
+use bar::{Against, Compared, compare};
+pub use bar::{Bar, Noise, noise};
 
-/// How a path is judged.
-#[derive(Clone, Copy, Debug)]
-pub enum Bar {
-    /// Largest absolute difference of a logit, and the same top-1 everywhere.
-    Exact {
-        /// The largest difference that passes.
-        tolerance: f64,
-    },
-    /// Mean KL divergence, and the same top-1 wherever the reference is sure.
-    Quantized {
-        /// Largest difference of steps and chunks from the same file's own prefill that passes at any divergence.
-        tolerance: f64,
-    },
-}
-
-/// Mean KL divergence that a quantized file may have from its own dequantized weights.
-const QUANTIZED_MEAN_KL: f64 = 0.05;
-/// Mean KL divergence that a quantized file's steps and chunks may have from its own prefill. They are mostly
-/// equal to the last bit, but candle rounds activations to 8 bits in such products: a number at the edge
-/// between two steps falls to either side, and every later position sees it.
-const STEPS_MEAN_KL: f64 = 0.005;
-/// A reference is sure of its top-1 where the runner-up lies this far below.
-const SURE_GAP: f32 = 1.0;
 /// Pieces of the `chunks` path, repeated until the prompt ends: uneven, and none divides the other.
 const CHUNKS: [usize; 5] = [7, 1, 19, 3, 64];
+/// The same for prompts that are far longer.
+const LARGE_CHUNKS: [usize; 5] = [509, 1, 1021, 63, 3001];
+/// Prompts longer than this one are run id by id only where the reference has logits.
+const LONG: usize = 4096;
+/// Largest difference of a logit between two files of the same weights.
+const TWINS: f64 = 1e-4;
 
 /// One line of the result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PathResult {
     /// Weight file.
     pub file: String,
-    /// `prefill`, `steps`, `chunks` or `greedy`.
+    /// `prefill`, `steps`, `chunks`, `greedy`, `state` or `twin`.
     pub path: &'static str,
-    /// `short` or `long`.
+    /// `short`, `long` or `far`.
     pub prompt: &'static str,
-    /// Largest absolute difference of a logit; `None` for `greedy`.
+    /// Largest absolute difference: of a logit; of a number in a state for `state`; `None` for `greedy`.
     pub max_abs_diff: Option<f64>,
-    /// Mean over positions of KL(reference ‖ engine); `None` for `greedy`.
+    /// Mean over positions of KL(reference ‖ engine); `None` for `greedy` and `state`.
     pub mean_kl: Option<f64>,
-    /// Whether the most likely id is the same: everywhere, or where the bar asks for it.
-    pub top1_equal: bool,
+    /// Whether the most likely id is the same: everywhere, or where the bar asks for it; `None` for `state`.
+    pub top1_equal: Option<bool>,
     /// Whether the bar is met.
     pub pass: bool,
 }
 
-/// Runs every path for every prompt of `reference`.
+/// What a file gave.
+pub struct Verified {
+    /// One row per path.
+    pub rows: Vec<PathResult>,
+    /// Logits of each prompt run at once, at the reference's positions.
+    pub prefills: Vec<Tensor>,
+}
+
+/// Runs every path for every prompt of `reference` that `bar` applies to.
 pub fn verify(
     file: &str,
     engine: &mut CandleEngine,
     reference: &Reference,
     bar: Bar,
-) -> anyhow::Result<Vec<PathResult>> {
-    let mut rows = Vec::new();
-    for prompt in reference.prompts(matches!(bar, Bar::Quantized { .. })) {
-        let prefill = logits(engine, &prompt.ids, &[prompt.ids.len()])?;
+) -> anyhow::Result<Verified> {
+    let mut verified = Verified { rows: Vec::new(), prefills: Vec::new() };
+    for prompt in prompts(reference, bar) {
+        let prefill = logits(engine, &prompt, Path::Prefill)?;
         let compared = compare(&prompt.logits, &prefill, bar, Against::Reference)?;
-        rows.push(compared.row(file, "prefill", &prompt));
+        verified.rows.push(row(file, Path::Prefill.name(), &prompt, compared));
+        if let (Bar::Exact { tolerance }, "short", true) = (bar, prompt.name, reference.has_states()) {
+            verified.rows.push(state(file, engine, reference, tolerance)?);
+        }
         let (expected, against) = match bar {
-            Bar::Exact { .. } => (&prompt.logits, Against::Reference),
+            Bar::Exact { .. } | Bar::Rounded(_) => (&prompt.logits, Against::Reference),
             Bar::Quantized { .. } => (&prefill, Against::OwnPrefill),
         };
-        for (path, pieces) in [("steps", vec![1]), ("chunks", CHUNKS.to_vec())] {
-            let got = logits(engine, &prompt.ids, &pieces)?;
-            rows.push(compare(expected, &got, bar, against)?.row(file, path, &prompt));
+        for path in [Path::Steps, Path::Chunks] {
+            let got = logits(engine, &prompt, path)?;
+            verified.rows.push(row(file, path.name(), &prompt, compare(expected, &got, bar, against)?));
         }
         if let (Bar::Exact { .. }, Some(expected)) = (bar, &prompt.greedy) {
-            rows.push(greedy(file, engine, &prompt, expected)?);
+            verified.rows.push(greedy(file, engine, &prompt, expected)?);
         }
+        verified.prefills.push(prefill);
     }
-    Ok(rows)
+    Ok(verified)
 }
 
-/// Logits of all `ids`, fed in pieces of the given sizes, repeated; (ids, vocabulary) on the CPU.
-fn logits(engine: &mut CandleEngine, ids: &[u32], pieces: &[usize]) -> anyhow::Result<Tensor> {
-    engine.reset()?;
-    let mut rest = ids;
-    let mut parts = Vec::new();
-    for size in pieces.iter().cycle() {
-        if rest.is_empty() {
-            break;
+/// Holds the prefills of `file` against those of another file with the same weights.
+pub fn twins(
+    file: &str,
+    reference: &Reference,
+    one: &[Tensor],
+    other: &[Tensor],
+) -> anyhow::Result<Vec<PathResult>> {
+    let bar = Bar::Exact { tolerance: TWINS };
+    let pairs = one.iter().zip(other);
+    let result = pairs.zip(reference.exact()).map(|((one, other), prompt)| {
+        Ok(row(file, "twin", &prompt, compare(one, other, bar, Against::OwnPrefill)?))
+    });
+    result.collect()
+}
+
+fn prompts(reference: &Reference, bar: Bar) -> Vec<Prompt> {
+    match bar {
+        Bar::Exact { .. } => reference.exact(),
+        Bar::Quantized { .. } => reference.quantized(),
+        // Noise is known for the short prompt.
+        Bar::Rounded(_) => reference.exact().into_iter().filter(|prompt| prompt.name == "short").collect(),
+    }
+}
+
+/// A way to feed a prompt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Prefill,
+    Steps,
+    Chunks,
+}
+
+impl Path {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Steps => "steps",
+            Self::Chunks => "chunks",
         }
-        let (piece, after) = rest.split_at((*size).min(rest.len()));
-        parts.push(engine.logits_of_all(piece)?.to_device(&Device::Cpu)?);
-        rest = after;
+    }
+
+    /// Sizes of the pieces, which add up to the prompt.
+    fn pieces(self, prompt: &Prompt) -> Vec<usize> {
+        let count = prompt.ids.len();
+        match (self, count > LONG) {
+            (Self::Prefill, false) => vec![count],
+            (Self::Prefill, true) => stretches(prompt),
+            (Self::Steps, false) => vec![1; count],
+            (Self::Steps, true) => {
+                let mut at = 0;
+                let kept = |start: usize| prompt.positions.binary_search(&start).is_ok();
+                let cut = |size: usize| {
+                    let start = at;
+                    at += size;
+                    if kept(start) { vec![1; size] } else { vec![size] }
+                };
+                stretches(prompt).into_iter().flat_map(cut).collect()
+            }
+            (Self::Chunks, false) => repeated(&CHUNKS, count),
+            (Self::Chunks, true) => repeated(&LARGE_CHUNKS, count),
+        }
+    }
+}
+
+/// Stretches of positions that all have logits in the reference, or all have none: those without need no
+/// logits at all, which for a real vocabulary would not fit memory.
+fn stretches(prompt: &Prompt) -> Vec<usize> {
+    let mut kept = vec![false; prompt.ids.len()];
+    prompt.positions.iter().for_each(|p| kept[*p] = true);
+    kept.chunk_by(|a, b| a == b).map(<[bool]>::len).collect()
+}
+
+fn repeated(sizes: &[usize], count: usize) -> Vec<usize> {
+    let mut rest = count;
+    let cut = |size: &usize| {
+        let piece = (*size).min(rest);
+        rest -= piece;
+        (piece > 0).then_some(piece)
+    };
+    sizes.iter().cycle().map_while(cut).collect()
+}
+
+/// Logits at the prompt's positions, fed as `path` does; (positions, vocabulary) on the CPU.
+fn logits(engine: &mut CandleEngine, prompt: &Prompt, path: Path) -> anyhow::Result<Tensor> {
+    engine.reset()?;
+    let (mut at, mut parts) = (0, Vec::new());
+    for size in path.pieces(prompt) {
+        let piece = &prompt.ids[at..at + size];
+        let first = prompt.positions.partition_point(|p| *p < at);
+        let kept = prompt.positions[first..].iter().take_while(|p| **p < at + size);
+        let kept: Vec<u32> = kept.map(|p| (p - at) as u32).collect();
+        if kept.is_empty() {
+            engine.prefill(piece)?;
+        } else {
+            let all = engine.logits_of_all(piece)?.to_device(&Device::Cpu)?;
+            parts.push(all.index_select(&Tensor::new(kept, &Device::Cpu)?, 0)?);
+        }
+        at += size;
     }
     Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// The engine's states, which are those after the short prompt.
+fn state(
+    file: &str,
+    engine: &CandleEngine,
+    reference: &Reference,
+    tolerance: f64,
+) -> anyhow::Result<PathResult> {
+    let difference = states::largest_difference(engine, reference)?;
+    Ok(PathResult {
+        file: file.into(),
+        path: "state",
+        prompt: "short",
+        max_abs_diff: Some(difference),
+        mean_kl: None,
+        top1_equal: None,
+        pass: difference <= tolerance,
+    })
 }
 
 fn greedy(
@@ -109,155 +215,53 @@ fn greedy(
         got.push(engine.decode(got[got.len() - 1])?);
     }
     let equal = got == expected;
-    let name = prompt.name;
-    let file = file.into();
     Ok(PathResult {
-        file,
+        file: file.into(),
         path: "greedy",
-        prompt: name,
+        prompt: prompt.name,
         max_abs_diff: None,
         mean_kl: None,
-        top1_equal: equal,
+        top1_equal: Some(equal),
         pass: equal,
     })
 }
 
-/// What a path's logits are held against.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Against {
-    Reference,
-    OwnPrefill,
-}
-
-struct Compared {
-    max_abs_diff: f64,
-    mean_kl: f64,
-    top1_equal: bool,
-    pass: bool,
-}
-
-impl Compared {
-    fn row(self, file: &str, path: &'static str, prompt: &Prompt) -> PathResult {
-        PathResult {
-            file: file.into(),
-            path,
-            prompt: prompt.name,
-            max_abs_diff: Some(self.max_abs_diff),
-            mean_kl: Some(self.mean_kl),
-            top1_equal: self.top1_equal,
-            pass: self.pass,
-        }
+fn row(file: &str, path: &'static str, prompt: &Prompt, compared: Compared) -> PathResult {
+    PathResult {
+        file: file.into(),
+        path,
+        prompt: prompt.name,
+        max_abs_diff: Some(compared.max_abs_diff),
+        mean_kl: Some(compared.mean_kl),
+        top1_equal: Some(compared.top1_equal),
+        pass: compared.pass,
     }
-}
-
-fn compare(expected: &Tensor, got: &Tensor, bar: Bar, against: Against) -> anyhow::Result<Compared> {
-    let max_abs_diff = max_abs_diff(expected, got)?;
-    let mean_kl = mean_kl(expected, got)?;
-    let gap = match bar {
-        Bar::Exact { .. } => 0.0,
-        Bar::Quantized { .. } => SURE_GAP,
-    };
-    let top1_equal = top1_equal(expected, got, gap)?;
-    // A comparison with NaN is false, so output that is not finite never passes.
-    let near = match (bar, against) {
-        (Bar::Quantized { .. }, Against::Reference) => mean_kl <= QUANTIZED_MEAN_KL,
-        (Bar::Quantized { tolerance }, Against::OwnPrefill) => {
-            max_abs_diff <= tolerance || mean_kl <= STEPS_MEAN_KL
-        }
-        (Bar::Exact { tolerance }, _) => max_abs_diff <= tolerance,
-    };
-    Ok(Compared { max_abs_diff, mean_kl, top1_equal, pass: near && top1_equal })
-}
-
-/// Largest absolute difference; NaN if any number is: candle's own maximum passes over NaN.
-fn max_abs_diff(expected: &Tensor, got: &Tensor) -> candle_core::Result<f64> {
-    let differences = (expected - got)?.abs()?.flatten_all()?.to_vec1::<f32>()?;
-    let worst = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
-    Ok(f64::from(differences.into_iter().fold(0.0, worst)))
-}
-
-/// Mean over rows of KL(expected ‖ got), in nats.
-fn mean_kl(expected: &Tensor, got: &Tensor) -> candle_core::Result<f64> {
-    let log = |t: &Tensor| candle_nn::ops::log_softmax(&t.to_dtype(candle_core::DType::F64)?, D::Minus1);
-    let (p, q) = (log(expected)?, log(got)?);
-    (p.exp()? * (&p - &q)?)?.sum(D::Minus1)?.mean_all()?.to_scalar::<f64>()
-}
-
-/// Whether the largest logit is the same id in every row whose two largest lie more than `gap` apart.
-fn top1_equal(expected: &Tensor, got: &Tensor, gap: f32) -> candle_core::Result<bool> {
-    let (expected, got) = (expected.to_vec2::<f32>()?, got.to_vec2::<f32>()?);
-    Ok(expected.iter().zip(&got).filter(|(e, _)| lead(e) > gap).all(|(e, g)| largest(e) == largest(g)))
-}
-
-fn largest(row: &[f32]) -> Option<usize> {
-    (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]))
-}
-
-/// How far the largest number lies above the second largest.
-fn lead(row: &[f32]) -> f32 {
-    let mut top = [f32::NEG_INFINITY; 2];
-    for x in row {
-        if *x > top[0] {
-            top = [*x, top[0]];
-        } else if *x > top[1] {
-            top[1] = *x;
-        }
-    }
-    top[0] - top[1]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::DType;
 
-    fn rows<const N: usize>(values: &[[f32; 3]; N]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap()
+    fn prompt(count: usize, positions: Vec<usize>) -> Prompt {
+        let logits = Tensor::zeros((positions.len(), 3), DType::F32, &Device::Cpu).unwrap();
+        Prompt { name: "far", ids: vec![0; count], positions, logits, greedy: None }
     }
 
     #[test]
-    fn a_difference_beyond_the_tolerance_fails() {
-        let bar = Bar::Exact { tolerance: 1e-3 };
-        let reference = rows(&[[3.0, 1.0, 0.0]]);
-        assert!(compare(&reference, &rows(&[[3.0005, 1.0, 0.0]]), bar, Against::Reference).unwrap().pass);
-        assert!(!compare(&reference, &rows(&[[3.002, 1.0, 0.0]]), bar, Against::Reference).unwrap().pass);
-    }
-
-    #[test]
-    fn output_that_is_not_finite_fails_wherever_it_stands() {
-        let reference = rows(&[[3.0, 1.0, 0.0]]);
-        for bad in [f32::NAN, -f32::NAN, f32::NEG_INFINITY] {
-            for at in 0..3 {
-                let mut row = [3.0, 1.0, 0.0];
-                row[at] = bad;
-                for bar in [Bar::Exact { tolerance: 1e9 }, Bar::Quantized { tolerance: 1e9 }] {
-                    for against in [Against::Reference, Against::OwnPrefill] {
-                        let result = compare(&reference, &rows(&[row]), bar, against).unwrap();
-                        assert!(!result.pass, "{bad} at {at}, {bar:?}");
-                    }
-                }
+    fn every_path_feeds_every_id() {
+        for count in [1, 8, 150, LONG, LONG + 1, 9000] {
+            let prompt = prompt(count, (0..count).filter(|p| p % 1000 < 3).collect());
+            for path in [Path::Prefill, Path::Steps, Path::Chunks] {
+                assert_eq!(path.pieces(&prompt).iter().sum::<usize>(), count);
             }
         }
     }
 
     #[test]
-    fn quantized_rows_are_judged_by_divergence_and_where_the_reference_is_sure() {
-        let bar = Bar::Quantized { tolerance: 1e-3 };
-        let reference = rows(&[[3.0, 1.0, 0.0], [1.0, 0.9, 0.0]]);
-        let close = rows(&[[2.9, 1.1, 0.0], [0.9, 1.0, 0.0]]); // second row flips, but was not sure
-        assert!(compare(&reference, &close, bar, Against::Reference).unwrap().pass);
-        let flipped = rows(&[[1.0, 3.0, 0.0], [1.0, 0.9, 0.0]]);
-        let result = compare(&reference, &flipped, bar, Against::Reference).unwrap();
-        assert!(!result.pass && !result.top1_equal && result.mean_kl > 0.05);
-        let far = rows(&[[2.7, 1.3, 0.0], [0.9, 1.0, 0.0]]);
-        assert!(compare(&reference, &far, bar, Against::Reference).unwrap().pass);
-        assert!(!compare(&reference, &far, bar, Against::OwnPrefill).unwrap().pass);
-    }
-
-    #[test]
-    fn divergence_is_the_textbook_number() {
-        // scipy.stats.entropy([0.5, 0.5], [0.25, 0.75]) = 0.14384103622589045
-        let p = Tensor::new(&[[0.5f32.ln(), 0.5f32.ln()]], &Device::Cpu).unwrap();
-        let q = Tensor::new(&[[0.25f32.ln(), 0.75f32.ln()]], &Device::Cpu).unwrap();
-        assert!((mean_kl(&p, &q).unwrap() - 0.143_841_036_225_890_45).abs() < 1e-7);
+    fn a_prompt_beyond_measure_is_stepped_through_only_where_there_are_logits() {
+        let prompt = prompt(5000, vec![2048, 2049, 2050, 4998, 4999]);
+        assert_eq!(Path::Prefill.pieces(&prompt), [2048, 3, 1947, 2]);
+        assert_eq!(Path::Steps.pieces(&prompt), [2048, 1, 1, 1, 1947, 1, 1]);
     }
 }

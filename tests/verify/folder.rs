@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
@@ -16,6 +18,8 @@ pub const F32_GGUF: &str = "model-f32.gguf";
 pub const Q8_0_GGUF: &str = "model-q8_0.gguf";
 pub const REFERENCE: &str = "reference.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
+/// A fixture that comes in three shards, with vision and MTP tensors.
+pub const SHARDED: &str = "qwen3_5_wrapped";
 pub const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
 pub struct Folder {
@@ -52,16 +56,49 @@ impl Outcome {
 impl Folder {
     /// All files of the fixture.
     pub fn whole(kind: &str) -> Self {
-        Self::with(kind, &[CONFIG, WEIGHTS, F32_GGUF, Q8_0_GGUF, REFERENCE])
+        let files = names_in(&fixture(kind));
+        Self::with(kind, &files.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// All but files of blocks.
+    pub fn without_quantized(kind: &str) -> Self {
+        let files = names_in(&fixture(kind));
+        let kept = files.iter().map(String::as_str).filter(|file| *file != Q8_0_GGUF);
+        Self::with(kind, &kept.collect::<Vec<_>>())
     }
 
     pub fn with(kind: &str, files: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind);
         for file in files {
-            fs::copy(fixtures.join(file), folder.path().join(file)).expect("the fixture can be copied");
+            fs::copy(fixture(kind).join(file), folder.path().join(file)).expect("the fixture can be copied");
         }
         Self { folder }
+    }
+
+    /// Names of the `.gguf` files, sorted.
+    pub fn gguf_files(&self) -> Vec<String> {
+        names_in(self.folder.path()).into_iter().filter(|file| file.ends_with(".gguf")).collect()
+    }
+
+    /// Names of all tensors in the model's safetensors.
+    pub fn stored_names(&self) -> Vec<String> {
+        let weights = |file: &String| file.ends_with(".safetensors") && *file != REFERENCE;
+        let files = names_in(self.folder.path()).into_iter().filter(weights);
+        files.flat_map(|file| loaded(&self.path(&file)).into_keys()).collect()
+    }
+
+    /// Changes the numbers of an f32 tensor in a GGUF file.
+    pub fn edit_f32_of_gguf(&self, file: &str, tensor: &str, edit: impl FnOnce(&mut Vec<f32>)) {
+        self.edit_bytes(file, |bytes| {
+            let content = gguf_file::Content::read(&mut Cursor::new(&*bytes)).expect("the file is GGUF");
+            let info = &content.tensor_infos[tensor];
+            let start = (content.tensor_data_offset + info.offset) as usize;
+            let stored = &mut bytes[start..start + 4 * info.shape.elem_count()];
+            let number = |four: &[u8]| f32::from_le_bytes(four.try_into().expect("four bytes"));
+            let mut values: Vec<f32> = stored.chunks(4).map(number).collect();
+            edit(&mut values);
+            stored.copy_from_slice(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        });
     }
 
     pub fn path(&self, file: &str) -> PathBuf {
@@ -116,6 +153,21 @@ impl Folder {
     }
 }
 
+fn fixture(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind)
+}
+
+/// Names of the files in a folder, sorted.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        entry.expect("the folder can be read").file_name().into_string().expect("a plain name")
+    };
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
 pub fn verify(args: &[&str]) -> Outcome {
     let output = common::ctxbench(&[&["verify"], args].concat());
     let code = output.status.code().expect("the program ended by itself");
@@ -124,9 +176,4 @@ pub fn verify(args: &[&str]) -> Outcome {
 
 pub fn loaded(path: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).expect("the file holds tensors")
-}
-
-pub fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
-    let worst = (a - b).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
-    f64::from(worst.expect("tensors of one shape"))
 }
