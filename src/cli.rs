@@ -78,7 +78,7 @@ const NOT_WITH_RESUME: [&str; 22] = [
 /// Arguments of `ctxbench run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Catalog id (qwen3-0.6b), hub repo (Qwen/Qwen3-0.6B, or with @revision behind it), folder,
+    /// Catalog id (qwen3.5-0.8b), hub repo (Qwen/Qwen3.5-0.8B, or with @revision behind it), folder,
     /// .gguf file, or hub GGUF (repo:file.gguf).
     #[arg(value_name = "MODEL")]
     pub models: Vec<String>,
@@ -290,7 +290,7 @@ pub struct ReportArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ModelsArgs {
     /// Context length that has to fit.
-    #[arg(long, value_name = "TOKENS", default_value = "8k", value_parser = parse_tokens)]
+    #[arg(long, value_name = "TOKENS", default_value = "32k", value_parser = parse_tokens)]
     pub context: u32,
 
     /// Catalog entries of your own, added to the shipped ones.
@@ -305,7 +305,7 @@ pub struct ModelsArgs {
 /// Arguments of `ctxbench fetch`.
 #[derive(Args, Clone, Debug)]
 pub struct FetchArgs {
-    /// Catalog id, hub repo (with @revision behind it if not main), or repo:file.gguf.
+    /// Catalog id of a model or embedder, hub repo (with @revision behind it if not main), or repo:file.gguf.
     #[arg(value_name = "MODEL")]
     pub model: String,
 

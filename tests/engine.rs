@@ -5,6 +5,8 @@
 mod models;
 #[path = "engine/quantized.rs"]
 mod quantized;
+#[path = "engine/routing.rs"]
+mod routing;
 #[path = "engine/second_opinion.rs"]
 mod second_opinion;
 

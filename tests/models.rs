@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn models(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ctxbench"))
@@ -16,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
 }
 
-fn json(args: &[&str]) -> Value {
+fn listing(args: &[&str]) -> Value {
     let output = models(&[args, &["--format", "json"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("stdout is one JSON document")
@@ -58,32 +58,81 @@ fn the_table_fits_a_hundred_columns_and_ends_with_the_answer() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
     let table = text(&output.stdout);
-    for line in table.lines() {
+    let prose = |line: &&str| line.contains("] unverified: ") || line.contains(" fits this box ");
+    let prose = |line: &&str| prose(line) || line.starts_with("By weight type");
+    for line in table.lines().filter(|line| !prose(line)) {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(table.lines().any(|line| line.starts_with("qwen3-0.6b *")), "{table}");
-    let last = table.lines().last().expect("a last line");
-    assert!(last.contains("fits this box at 8k tokens"), "{last}");
+    assert!(table.lines().any(|line| line.starts_with("  qwen3.5-0.8b *")), "{table}");
+    let last = table.split("\n\n").last().expect("a last paragraph");
+    assert!(last.contains("this box at 32k tokens"), "{last}");
 }
 
 #[test]
 fn the_json_has_exact_bytes_and_one_default() {
-    let listing = json(&["--context", "512"]);
-    let model = by_id(&listing, "qwen3-0.6b");
-    assert_eq!(model["parameters"], 596_049_920_u64);
-    assert_eq!(model["native_bytes"], 1_503_300_328_u64);
-    assert_eq!(model["kv_bytes_per_token"], 114_688);
-    assert_eq!(model["constant_state_bytes"], 0);
-    assert_eq!(model["default"], true);
+    let listing = listing(&["--context", "512"]);
+    let dense = by_id(&listing, "qwen3-0.6b");
+    assert_eq!(dense["parameters"], 596_049_920_u64);
+    assert_eq!(dense["native_bytes"], 1_503_300_328_u64);
+    assert_eq!((&dense["kv_bytes_per_token"], &dense["constant_state_bytes"]), (&json!(114_688), &json!(0)));
+    let hybrid = by_id(&listing, "qwen3.5-0.8b");
+    assert_eq!(hybrid["parameters"], 752_393_024_u64);
+    assert_eq!(hybrid["native_bytes"], 1_746_942_600_u64);
+    assert_eq!(hybrid["kv_bytes_per_token"], 12_288);
+    assert_eq!(hybrid["constant_state_bytes"], 20_201_472);
+    assert_eq!((&hybrid["default"], &hybrid["family"]), (&json!(true), &json!("Qwen3.5")));
+    let mixture = by_id(&listing, "qwen3.5-35b-a3b");
+    assert_eq!(mixture["parameters_per_token"], 2_946_429_568_u64);
     let defaults = listing["models"].as_array().unwrap().iter().filter(|m| m["default"] == true);
     assert_eq!(defaults.count(), 1);
-    assert_eq!(model["fits"].as_array().unwrap().len(), 4);
+    assert_eq!(hybrid["fits"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn models_that_share_a_line_of_the_table_are_each_in_the_json() {
+    let listing = listing(&[]);
+    let table = text(&models(&[]).stdout);
+    assert!(table.contains("qwen2.5-3b[-instruct]"), "{table}");
+    for id in ["qwen2.5-3b", "qwen2.5-3b-instruct", "qwen3.5-397b-a17b", "qwen3.8-27b"] {
+        assert_eq!(by_id(&listing, id)["repo"].as_str().unwrap().to_ascii_lowercase(), format!("qwen/{id}"));
+    }
+    assert_eq!(listing["models"].as_array().unwrap().len(), 45);
+}
+
+#[test]
+fn embedders_are_listed_beside_the_models() {
+    let listing = listing(&[]);
+    let embedders = listing["embedders"].as_array().expect("embedders is a list");
+    let ids: Vec<&str> = embedders.iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["all-minilm-l6-v2", "bge-small-en-v1.5", "qwen3-embedding-0.6b"]);
+    assert_eq!((&embedders[0]["dimensions"], &embedders[1]["pooling"]), (&json!(384), &json!("first")));
+    assert_eq!(embedders[2]["shape"]["decoder"]["vocab_size"], 151_669);
+    let table = text(&models(&[]).stdout);
+    assert!(ids.iter().all(|id| table.contains(&format!("\n{id} "))), "{table}");
+}
+
+#[test]
+fn the_question_is_answered_at_32k_with_a_quantization() {
+    let listing = listing(&[]);
+    assert_eq!(listing["context_tokens"], 32_768);
+    let answer: Vec<&str> =
+        listing["answer"].as_array().unwrap().iter().map(|sentence| sentence.as_str().unwrap()).collect();
+    if answer.len() == 1 {
+        assert!(
+            answer[0].contains("No model of the catalog fits") || answer[0].contains("unknown"),
+            "{answer:?}"
+        );
+        return;
+    }
+    assert!(answer[0].starts_with("Largest that fits this box at 32k tokens: "), "{answer:?}");
+    assert!(answer[1].starts_with("By weight type: ") && answer[1].contains("q4_k."), "{answer:?}");
+    assert!(answer[2].starts_with("The default, qwen3.5-0.8b, "), "{answer:?}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn what_fits_agrees_with_the_memory_it_names() {
-    let listing = json(&["--context", "512"]);
+    let listing = listing(&["--context", "512"]);
     let available = listing["available_bytes"].as_u64().expect("Linux tells its memory");
     for model in listing["models"].as_array().unwrap() {
         for fit in model["fits"].as_array().unwrap() {
@@ -96,7 +145,7 @@ fn what_fits_agrees_with_the_memory_it_names() {
 #[test]
 fn a_longer_context_needs_more() {
     let needed = |context| {
-        by_id(&json(&["--context", context]), "qwen3-0.6b")["fits"][0]["needed_bytes"].as_u64().unwrap()
+        by_id(&listing(&["--context", context]), "qwen3-0.6b")["fits"][0]["needed_bytes"].as_u64().unwrap()
     };
     assert!(needed("32k") - needed("16k") >= 16 * 1024 * 114_688);
 }
@@ -104,9 +153,9 @@ fn a_longer_context_needs_more() {
 #[test]
 fn an_entry_of_the_users_is_listed_first() {
     let file = own_catalog("", "");
-    let listing = json(&["--catalog", file.path().to_str().unwrap()]);
+    let listing = listing(&["--catalog", file.path().to_str().unwrap()]);
     assert_eq!(listing["models"][0]["id"], "tiny");
-    assert_eq!(by_id(&listing, "qwen3-0.6b")["default"], true);
+    assert_eq!(by_id(&listing, "qwen3.5-0.8b")["default"], true);
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Arms for ScriptedArms {
         self.loads.set(self.loads.get() + 1);
         self.clock.advance(LOAD);
         let clock = self.clock.clone();
-        let engine = ScriptedEngine { clock, depth: 0, capacity, fails_above: self.fails_above };
+        let engine = ScriptedEngine { clock, depth: 0, mark: None, capacity, fails_above: self.fails_above };
         Ok(LoadedArm { engine: Box::new(engine), decode_weight_bytes: None })
     }
 }

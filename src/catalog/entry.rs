@@ -8,7 +8,10 @@ use crate::model::shape::ModelShape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// What users type, e.g. `qwen3-0.6b`.
+    /// What the catalog's file calls its models; not a key of the entry.
+    #[serde(skip)]
+    pub family: String,
+    /// What users type, e.g. `qwen3.5-0.8b`.
     pub id: String,
     /// Hub repository, `owner/name`.
     pub repo: String,
@@ -17,7 +20,7 @@ pub struct Entry {
     pub revision: Option<String>,
     /// SPDX id, or the licence's own name.
     pub license: String,
-    /// Weight files of the repository, where their sizes are known.
+    /// Files of the repository, where their sizes or hashes are known.
     #[serde(default)]
     pub files: Vec<CatalogFile>,
     /// The exact architecture.
@@ -28,6 +31,20 @@ pub struct Entry {
     /// Figures above that nobody here has seen confirmed, by key, with the reason.
     #[serde(default)]
     pub unverified: Vec<String>,
+}
+
+impl Entry {
+    /// Bytes of the repository's weight files, where the catalog knows them.
+    pub fn weight_file_bytes(&self) -> Option<u64> {
+        weight_file_bytes(&self.files)
+    }
+}
+
+/// Bytes of all safetensors files among `files`; `None` if there is none, or one of unknown size.
+pub(super) fn weight_file_bytes(files: &[CatalogFile]) -> Option<u64> {
+    let weights = files.iter().filter(|file| file.name.ends_with(".safetensors"));
+    let bytes: Option<u64> = weights.map(|file| file.bytes).sum();
+    bytes.filter(|bytes| *bytes > 0)
 }
 
 /// One file of a repository.

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::entry::{Entry, GgufEntry};
+use super::check::{Wrong, wrong_embedder, wrong_model};
+use super::embedder::Embedder;
+use super::entry::Entry;
 use super::error::CatalogError;
 
 /// What a file holds.
@@ -14,97 +16,63 @@ use super::error::CatalogError;
 pub(super) struct CatalogFileContent {
     pub default: Option<String>,
     pub entries: Vec<Entry>,
+    pub embedders: Vec<Embedder>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
     #[serde(default)]
+    family: Option<String>,
+    #[serde(default)]
     default: Option<String>,
     #[serde(default)]
     model: Vec<Spanned<Entry>>,
+    #[serde(default)]
+    embedder: Vec<Spanned<Embedder>>,
 }
 
-/// Reads and checks one file; `path` is only for the errors.
+/// Reads and checks one file; `path` is for the errors, and names the family where the file does not.
 pub(super) fn parse(path: &Path, text: &str) -> Result<CatalogFileContent, CatalogError> {
     let raw: RawFile = toml::from_str(text).map_err(|error| syntax(path, text, &error))?;
-    let mut seen: Vec<(String, usize)> = Vec::new();
-    for spanned in &raw.model {
-        let line = line_of(text, spanned.span());
-        let entry = spanned.get_ref();
-        check(path, line, entry)?;
-        let id = entry.id.to_ascii_lowercase();
-        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == id) {
-            return Err(CatalogError::Duplicate { path: path.into(), line, first: *first, id });
-        }
-        seen.push((id, line));
+    let mut ids = Ids { path, text, seen: Vec::new() };
+    for model in &raw.model {
+        ids.add(&model.get_ref().id, model.span(), wrong_model(model.get_ref()))?;
     }
-    let entries = raw.model.into_iter().map(Spanned::into_inner).collect();
-    Ok(CatalogFileContent { default: raw.default, entries })
-}
-
-/// What is wrong with one key: its name, its value, what it has to be.
-struct Wrong(&'static str, String, &'static str);
-
-fn check(path: &Path, line: usize, entry: &Entry) -> Result<(), CatalogError> {
-    let wrong = wrong_name(entry).or_else(|| wrong_shape(entry)).or_else(|| wrong_file(entry));
-    match wrong {
-        None => Ok(()),
-        Some(Wrong(key, found, remedy)) => {
-            Err(CatalogError::Value { path: path.into(), line, id: entry.id.clone(), key, found, remedy })
-        }
+    for embedder in &raw.embedder {
+        ids.add(&embedder.get_ref().id, embedder.span(), wrong_embedder(embedder.get_ref()))?;
     }
-}
-
-fn wrong_name(entry: &Entry) -> Option<Wrong> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if entry.id.is_empty() || !entry.id.chars().all(plain) || entry.id.ends_with(".gguf") {
-        let remedy = "use letters, digits, '-', '_' and '.', and no .gguf at the end";
-        return Some(Wrong("id", format!("'{}'", entry.id), remedy));
-    }
-    wrong_repo("repo", &entry.repo)
-        .or_else(|| entry.gguf.iter().find_map(|gguf| wrong_repo("gguf.repo", &gguf.repo)))
-}
-
-fn wrong_repo(key: &'static str, repo: &str) -> Option<Wrong> {
-    let parts: Vec<&str> = repo.split('/').collect();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let good = |part: &&str| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain);
-    let well_formed = parts.len() == 2 && parts.iter().all(good);
-    (!well_formed).then(|| Wrong(key, format!("'{repo}'"), "write owner/name, without a host"))
-}
-
-fn wrong_shape(entry: &Entry) -> Option<Wrong> {
-    let shape = &entry.shape;
-    if let Some(wrong) = shape.impossible() {
-        let found = format!("impossible: {}", wrong.reason);
-        return Some(Wrong(wrong.field, found, "take it from the model's config.json"));
-    }
-    [("shape.rope_theta", shape.rope_theta), ("shape.rms_norm_eps", shape.rms_norm_eps)]
-        .into_iter()
-        .find(|(_, value)| !(value.is_finite() && *value > 0.0))
-        .map(|(key, value)| Wrong(key, value.to_string(), "write a number above 0"))
-}
-
-fn wrong_file(entry: &Entry) -> Option<Wrong> {
-    let hashes = entry.files.iter().map(|file| ("files.sha256", &file.sha256));
-    let gguf_hashes = entry.gguf.iter().map(|gguf| ("gguf.sha256", &gguf.sha256));
-    let bad_hash = hashes.chain(gguf_hashes).find_map(|(key, hash)| match hash {
-        Some(hash) if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) => {
-            Some(Wrong(key, format!("'{hash}'"), "write all 64 hexadecimal digits, or leave the key out"))
-        }
-        _ => None,
-    });
-    let unsafe_path =
-        |name: &str| name.is_empty() || name.starts_with('/') || name.split('/').any(|p| p == "..");
-    let names = entry.files.iter().map(|file| ("files.name", &file.name));
-    let gguf_names = entry.gguf.iter().map(|GgufEntry { file, .. }| ("gguf.file", file));
-    bad_hash.or_else(|| {
-        names
-            .chain(gguf_names)
-            .find(|(_, name)| unsafe_path(name))
-            .map(|(key, name)| Wrong(key, format!("'{name}'"), "write a path inside the repository"))
+    let file_name = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let family = raw.family.unwrap_or_else(file_name);
+    let in_family = |entry: Spanned<Entry>| Entry { family: family.clone(), ..entry.into_inner() };
+    Ok(CatalogFileContent {
+        default: raw.default,
+        entries: raw.model.into_iter().map(in_family).collect(),
+        embedders: raw.embedder.into_iter().map(Spanned::into_inner).collect(),
     })
+}
+
+/// The ids of one file, each with its line, from 1.
+struct Ids<'a> {
+    path: &'a Path,
+    text: &'a str,
+    seen: Vec<(String, usize)>,
+}
+
+impl Ids<'_> {
+    /// Adds the id of an entry, unless something is wrong with the entry or another one has its id.
+    fn add(&mut self, id: &str, span: Range<usize>, wrong: Option<Wrong>) -> Result<(), CatalogError> {
+        let (path, line) = (self.path.to_path_buf(), line_of(self.text, span));
+        if let Some(Wrong { key, found, remedy }) = wrong {
+            return Err(CatalogError::Value { path, line, id: id.into(), key, found, remedy });
+        }
+        let id = id.to_ascii_lowercase();
+        if let Some((_, first)) = self.seen.iter().find(|(known, _)| *known == id) {
+            return Err(CatalogError::Duplicate { path, line, first: *first, id });
+        }
+        self.seen.push((id, line));
+        Ok(())
+    }
 }
 
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> CatalogError {
@@ -182,6 +150,48 @@ tie_embeddings = true
             let message = error(&text);
             assert!(message.starts_with("catalog file 'own.toml'") && message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn an_embedder_is_read_and_checked_like_a_model() {
+        let embedder = r#"[[embedder]]
+id = "small"
+repo = "me/small"
+license = "MIT"
+dimensions = 8
+max_tokens = 16
+pooling = "mean"
+[embedder.shape.bert]
+vocab_size = 100
+hidden_size = 8
+layers = 2
+heads = 2
+intermediate_size = 16
+max_positions = 16
+token_types = 2
+layer_norm_eps = 1e-12
+"#;
+        let file = parse(Path::new("own.toml"), embedder).unwrap();
+        assert_eq!((file.entries.len(), file.embedders[0].id.as_str()), (0, "small"));
+        let cases = [
+            ("heads = 2", "heads = 3", "line 1: shape.bert.heads of model 'small' is 3"),
+            ("dimensions = 8", "dimensions = 0", "dimensions of model 'small' is 0; write a number from 1"),
+            ("\"mean\"", "\"sum\"", "line 7, at 'pooling': unknown variant `sum`"),
+            ("shape.bert", "shape.lstm", "unknown variant `lstm`"),
+        ];
+        for (from, to, part) in cases {
+            let message = error(&embedder.replace(from, to));
+            assert!(message.contains(part), "{message}");
+        }
+        let twice = format!("{ENTRY}{}", embedder.replace("\"small\"", "\"Tiny\""));
+        assert!(error(&twice).contains("id 'tiny' is already used on line 1"));
+    }
+
+    #[test]
+    fn models_belong_to_the_family_their_file_names() {
+        let family = |text: &str| parse(Path::new("a/own.toml"), text).unwrap().entries[0].family.clone();
+        assert_eq!(family(ENTRY), "own");
+        assert_eq!(family(&format!("family = \"Ours\"\n{ENTRY}")), "Ours");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What of the catalog fits an amount of memory: one row a model, and the answer in one sentence.
+//! What of the catalog fits an amount of memory: one row a model.
 //!
-//! Counting only: [`super::memory`] says what a model needs. Not here: what this box has, and tables.
+//! Counting only: [`super::memory`] says what a model needs. Not here: what this box has, sentences
+//! ([`super::answer`]), and tables.
 
 use serde::Serialize;
 
@@ -8,7 +9,6 @@ use super::Catalog;
 use super::entry::Entry;
 use super::memory::{Layout, largest_context, needed_bytes};
 use crate::cli::Quantization;
-use crate::units;
 
 /// Weight types that are listed, the most exact first; native ones as bf16.
 pub const LISTED: [(Quantization, &str); 4] = [
@@ -23,6 +23,8 @@ pub const LISTED: [(Quantization, &str); 4] = [
 pub struct ModelFit {
     /// Catalog id.
     pub id: String,
+    /// What the catalog's file calls its models: `Qwen3.5`.
+    pub family: String,
     /// Whether it runs when no model is named.
     pub default: bool,
     /// Hub repository.
@@ -35,6 +37,8 @@ pub struct ModelFit {
     pub architecture: &'static str,
     /// Weights of the text model.
     pub parameters: u64,
+    /// Weights that one token is multiplied with, the output head included: of a mixture, few of all.
+    pub parameters_per_token: u64,
     /// Weight files on the hub; two bytes a weight where the catalog knows no sizes.
     pub native_bytes: u64,
     /// Longest context the model was made for.
@@ -69,16 +73,19 @@ impl ModelFit {
     /// Holds one entry against `memory_bytes` at `context` tokens.
     pub fn new(entry: &Entry, default: bool, context: u64, memory_bytes: Option<u64>) -> Self {
         let shape = &entry.shape;
-        let stored: Option<u64> = entry.files.iter().map(|file| file.bytes).sum();
         Self {
             id: entry.id.clone(),
+            family: entry.family.clone(),
             default,
             repo: entry.repo.clone(),
             revision: entry.revision.clone(),
             license: entry.license.clone(),
             architecture: shape.architecture.name(),
             parameters: shape.parameters(),
-            native_bytes: stored.filter(|bytes| *bytes > 0).unwrap_or(2 * shape.parameters()),
+            parameters_per_token: shape.matrix_parameters_per_token()
+                + shape.vector_parameters()
+                + shape.head_parameters(),
+            native_bytes: entry.weight_file_bytes().unwrap_or(2 * shape.parameters()),
             max_positions: shape.max_positions as u64,
             kv_bytes_per_token: shape.kv_bytes_per_token(2),
             constant_state_bytes: shape.constant_state_bytes(),
@@ -117,69 +124,12 @@ pub fn rows(catalog: &Catalog, context: u64, memory_bytes: Option<u64>) -> Vec<M
     catalog.entries.iter().map(row).collect()
 }
 
-/// The largest model that fits, in its most exact weight type that does.
-pub fn largest(rows: &[ModelFit]) -> Option<(&ModelFit, &QuantizationFit)> {
-    let fitting = rows.iter().filter_map(|row| {
-        let best = row.fits.iter().find(|fit| fit.fits == Some(true))?;
-        Some((row, best))
-    });
-    // The first of several equally large ones: max_by_key would take the last.
-    fitting.reduce(|best, next| if next.0.parameters > best.0.parameters { next } else { best })
-}
-
-/// One sentence: the largest model × weight type that fits `memory_bytes` at `context` tokens.
-pub fn answer(rows: &[ModelFit], context: u32, memory_bytes: Option<u64>) -> String {
-    let at = format!("at {} tokens", units::tokens(context));
-    let Some(memory) = memory_bytes else {
-        return format!("The memory of this box is unknown, so what fits {at} cannot be told.");
-    };
-    let free = units::bytes(memory);
-    match largest(rows) {
-        Some((row, fit)) => format!(
-            "Largest that fits this box {at}: {} in {} ({} of {free} free).",
-            row.id,
-            fit.quantization,
-            units::bytes(fit.needed_bytes)
-        ),
-        None => nothing_fits(rows, &at, &free),
-    }
-}
-
-fn nothing_fits(rows: &[ModelFit], at: &str, free: &str) -> String {
-    let all = rows.iter().flat_map(|row| row.fits.iter().map(move |fit| (row, fit)));
-    match all.min_by_key(|(_, fit)| fit.needed_bytes) {
-        Some((row, fit)) => format!(
-            "No model of the catalog fits this box {at}: the least, {} in {}, needs {} of {free} free, \
-             and takes at most {} tokens.",
-            row.id,
-            fit.quantization,
-            units::bytes(fit.needed_bytes),
-            units::thousands(row.max_positions as i64)
-        ),
-        None => "The catalog is empty.".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shipped(context: u32, memory: Option<u64>) -> Vec<ModelFit> {
         rows(&Catalog::load(None).unwrap(), u64::from(context), memory)
-    }
-
-    #[test]
-    fn the_largest_model_in_its_most_exact_type_is_named() {
-        let rows = shipped(8192, Some(24 << 30));
-        let (row, fit) = largest(&rows).unwrap();
-        for other in &rows {
-            let better = other.parameters > row.parameters && other.fits.iter().any(|f| f.fits == Some(true));
-            assert!(!better, "{} fits and is larger than {}", other.id, row.id);
-        }
-        let sentence = answer(&rows, 8192, Some(24 << 30));
-        let start = format!("Largest that fits this box at 8k tokens: {} in {} (", row.id, fit.quantization);
-        assert!(sentence.starts_with(&start), "{sentence}");
-        assert!(fit.needed_bytes <= 24 << 30);
     }
 
     #[test]
@@ -194,18 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn too_little_memory_and_unknown_memory_are_said() {
-        let rows = shipped(8192, Some(1 << 20));
-        assert_eq!(largest(&rows), None);
-        assert!(
-            answer(&rows, 8192, Some(1 << 20)).starts_with("No model of the catalog fits this box at 8k")
-        );
-        let rows = shipped(8192, None);
-        assert_eq!(rows[0].fits[0].fits, None);
-        assert!(answer(&rows, 8192, None).starts_with("The memory of this box is unknown"));
-    }
-
-    #[test]
     fn a_context_beyond_the_models_own_limit_does_not_fit() {
         let rows = shipped(131_072, Some(1 << 40));
         let qwen3 = rows.iter().find(|row| row.id == "qwen3-0.6b").unwrap();
@@ -213,10 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_that_of_the_file_where_it_is_known() {
+    fn the_size_is_that_of_the_weight_file_where_it_is_known() {
         let rows = shipped(1, None);
-        assert_eq!(rows[0].native_bytes, 1_503_300_328);
-        assert_eq!(rows[1].native_bytes, 2 * 1_720_574_976);
+        let size = |id| rows.iter().find(|row| row.id == id).map(|row| row.native_bytes);
+        assert_eq!(size("qwen3.5-0.8b"), Some(1_746_942_600));
+        assert_eq!(size("qwen3-1.7b"), Some(2 * 1_720_574_976));
         assert_eq!(rows.iter().filter(|row| row.default).count(), 1);
+    }
+
+    #[test]
+    fn a_hybrid_fits_a_longer_context_than_a_dense_model_of_its_size() {
+        let rows = shipped(32_768, Some(12 << 30));
+        let at_q8 = |id| rows.iter().find(|row| row.id == id).unwrap().fits[1].largest_context;
+        assert!(at_q8("qwen3.5-4b") > at_q8("qwen3-4b-instruct-2507"), "{:?}", at_q8("qwen3.5-4b"));
     }
 }

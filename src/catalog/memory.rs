@@ -9,7 +9,7 @@ use candle_core::quantized::GgmlDType;
 use crate::cli::Quantization;
 use crate::model::attention::QUERY_BLOCK;
 use crate::model::decoder::MICRO_BATCH;
-use crate::model::shape::{MatrixGroup, ModelShape, Part};
+use crate::model::shape::{DELTA_CHUNK, DeltaNetShape, MatrixGroup, ModelShape, Part};
 use crate::weights::block_type::block_type;
 
 /// Tokens that prefill runs at once: activations never span more.
@@ -50,7 +50,8 @@ pub struct Need {
     /// Keys and values of the context, and the state that does not grow with it.
     pub cache: u64,
     /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one block
-    /// of query rows against the whole context, one row of logits; and the program itself.
+    /// of query rows against the whole context, what a gated delta net holds of its chunks, one row of
+    /// logits; and the program itself.
     pub activations: u64,
     /// The largest matrix in f32, held while it is converted or quantized; gone before the first request.
     pub loading: u64,
@@ -102,7 +103,11 @@ pub fn decode_read_bytes(shape: &ModelShape, layout: Layout, depth: u64) -> u64 
 }
 
 /// Bytes of candle-core 0.11.1's packed copy: tiles of 16 rows × 256 weights (`quantized/repack_x86.rs`).
-fn packed_bytes(matrices: &MatrixGroup, quantization: Quantization) -> u64 {
+/// Only what is multiplied is packed: no table whose rows are looked up, and nothing that stays in f32.
+fn packed_bytes(shape: &ModelShape, matrices: &MatrixGroup, quantization: Quantization) -> u64 {
+    if matrices.part == Part::Small || matrices.part == Part::Embedding && !shape.tie_embeddings {
+        return 0;
+    }
     let per_tile = match block_type(quantization, matrices.row_length) {
         Some(GgmlDType::Q4K) => 3072,
         Some(GgmlDType::Q6K) => 5120,
@@ -120,15 +125,35 @@ fn score_bytes_per_token(shape: &ModelShape) -> u64 {
     (QUERY_BLOCK * shape.heads) as u64 * F32
 }
 
-/// The widest middle of a feed-forward.
-fn middle(shape: &ModelShape) -> usize {
-    let experts = shape.experts.as_ref().map_or(0, |e| (e.width * e.used).max(e.shared_width.unwrap_or(0)));
-    shape.intermediate_size.unwrap_or(0).max(experts)
+/// Numbers that one token of a prefill chunk takes in the feed-forward: three middles. In a mixture three
+/// copies of its rows, too, one for each expert it goes to: sorted by expert, made, and joined.
+fn feed_forward_width(shape: &ModelShape) -> usize {
+    let dense = 3 * shape.intermediate_size.unwrap_or(0);
+    let mixture = shape.experts.as_ref().map_or(0, |experts| {
+        let middle = experts.width.max(experts.shared_width.unwrap_or(0));
+        3 * middle + 3 * experts.used * shape.hidden_size + experts.count
+    });
+    dense + mixture
+}
+
+/// Numbers that one token of a prefill chunk takes in the widest mixer: in attention its queries (with
+/// their gates, in a hybrid), keys, values and output; or what [`delta_net_width`] says.
+fn mixer_width(shape: &ModelShape) -> usize {
+    let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let gates = if shape.architecture.is_hybrid() { q } else { 0 };
+    (2 * (q + kv) + gates).max(shape.delta_net.as_ref().map_or(0, delta_net_width))
+}
+
+/// Of a gated delta net: the convolution's input and output and the gate, eight tensors of
+/// [tokens, value heads, head dimensions], and three chunk matrices of [value heads, chunk, chunk].
+fn delta_net_width(net: &DeltaNetShape) -> usize {
+    let projections = 2 * net.conv_channels() + net.value_channels();
+    let heads = 8 * net.value_heads * net.key_dim.max(net.value_dim);
+    projections + heads + 3 * net.value_heads * DELTA_CHUNK as usize
 }
 
 fn activation_bytes(shape: &ModelShape, context: u64) -> u64 {
-    let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    let per_token = (3 * shape.hidden_size + 2 * (q + kv) + 3 * middle(shape)) as u64 * F32;
+    let per_token = (3 * shape.hidden_size + mixer_width(shape) + feed_forward_width(shape)) as u64 * F32;
     let logits = shape.vocab_size as u64 * F32;
     PREFILL_CHUNK_TOKENS * per_token + context * score_bytes_per_token(shape) + logits + PROGRAM_BYTES
 }
@@ -138,7 +163,7 @@ pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
     let matrices = shape.matrices();
     Need {
         weights: weight_bytes(shape, layout.quantization, layout.dtype_bytes),
-        packed_copies: matrices.iter().map(|m| packed_bytes(m, layout.quantization)).sum(),
+        packed_copies: matrices.iter().map(|m| packed_bytes(shape, m, layout.quantization)).sum(),
         cache: context * shape.kv_bytes_per_token(layout.kv_bytes_per_value) + shape.constant_state_bytes(),
         activations: activation_bytes(shape, context),
         loading: matrices.iter().map(|m| m.rows * m.row_length as u64 * F32).max().unwrap_or(0),
@@ -160,7 +185,7 @@ pub fn largest_context(shape: &ModelShape, layout: Layout, memory_bytes: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::shape::qwen3_0_6b;
+    use crate::model::shape::{qwen3_0_6b, qwen3_5_0_8b, qwen3_5_35b_a3b};
 
     fn qwen2_5_0_5b() -> ModelShape {
         ModelShape {
@@ -238,5 +263,60 @@ mod tests {
         assert_eq!(decode_read_bytes(&untied, layout, 0), decode_read_bytes(&tied, layout, 0));
         let cache = decode_read_bytes(&tied, layout, 1000) - decode_read_bytes(&tied, layout, 0);
         assert_eq!(cache, 114_688_000);
+    }
+
+    #[test]
+    fn routers_convolutions_and_norms_stay_in_f32() {
+        let shape = qwen3_5_35b_a3b();
+        let small: u64 = shape.matrices().iter().filter(|m| m.part == Part::Small).map(|m| m.weights()).sum();
+        // 256 rows of the router and one of the shared expert's gate, in each of 40 layers.
+        assert_eq!(small, 40 * 257 * 2048);
+        let in_f32 = small + shape.vector_parameters();
+        let blocks = (shape.parameters() - in_f32) / 32 * 34;
+        assert_eq!(weight_bytes(&shape, Quantization::Q8_0, 2), blocks + 4 * in_f32);
+        assert_eq!(weight_bytes(&shape, Quantization::Native, 2), 2 * shape.parameters() + 2 * in_f32);
+    }
+
+    #[test]
+    fn all_experts_are_resident_and_few_are_read() {
+        let (shape, layout) = (qwen3_5_35b_a3b(), Layout::half(Quantization::Q8_0));
+        let resident = weight_bytes(&shape, layout.quantization, 2);
+        let read = decode_read_bytes(&shape, layout, 0) - 2 * shape.constant_state_bytes();
+        assert!((34e9..38e9).contains(&(resident as f64)), "{resident}");
+        assert!((3.0e9..3.4e9).contains(&(read as f64)), "{read}");
+        assert!(needed_bytes(&shape, layout, 1).peak() > resident);
+    }
+
+    #[test]
+    fn rows_of_a_mixture_are_held_once_for_each_expert_they_go_to() {
+        let shape = qwen3_5_35b_a3b();
+        let mut twice = shape.clone();
+        twice.experts.as_mut().unwrap().used *= 2;
+        let activations = |shape| needed_bytes(shape, Layout::half(Quantization::Q8_0), 1).activations;
+        assert_eq!(activations(&twice) - activations(&shape), 512 * 3 * 8 * 2048 * 4);
+    }
+
+    #[test]
+    fn a_table_of_which_rows_are_looked_up_and_a_router_have_no_packed_copy() {
+        let tied = qwen3_0_6b();
+        let untied = ModelShape { tie_embeddings: false, ..tied.clone() };
+        let packed = |shape| needed_bytes(shape, Layout::half(Quantization::Q4K), 1).packed_copies;
+        assert_eq!(packed(&tied), packed(&untied));
+        let mixture = qwen3_5_35b_a3b();
+        let multiplied = mixture.parameters() - mixture.vector_parameters() - mixture.head_parameters();
+        // 3,072 bytes a tile of 16 rows of 256 weights.
+        let routers = 40 * 257 * 2048;
+        assert_eq!(packed(&mixture), (multiplied - routers) / 4096 * 3072);
+    }
+
+    #[test]
+    fn a_hybrids_state_counts_once_and_its_chunks_count_as_activations() {
+        let (shape, layout) = (qwen3_5_0_8b(), Layout::half(Quantization::Q8_0));
+        let need = |context| needed_bytes(&shape, layout, context);
+        assert_eq!(need(0).cache, 20_201_472);
+        assert_eq!(need(1000).cache - need(0).cache, 1000 * 12_288);
+        // 16 heads of 128: the eight tensors alone are 8 · 16 · 128 numbers a token, 512 tokens at once.
+        assert!(need(0).activations > PROGRAM_BYTES + 512 * 8 * 16 * 128 * 4);
+        assert!(need(0).activations < 512 << 20);
     }
 }

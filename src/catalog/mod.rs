@@ -1,8 +1,14 @@
 //! The models ctxbench knows, as data: shipped in `models/*.toml`, and added to by the user's own file.
 //!
-//! Goes out: entries by id, the nearest ids to a wrong one, and what memory an entry needs ([`memory`]).
+//! Goes out: models and embedders by id, the nearest ids to a wrong one, what memory a model needs ([`memory`])
+//! and what fits an amount of it ([`fit`], [`answer`]).
 //! Not here: the network, and weights.
 
+pub mod answer;
+mod check;
+#[cfg(test)]
+mod counted;
+pub mod embedder;
 pub mod entry;
 pub mod error;
 pub mod file;
@@ -13,13 +19,20 @@ pub mod stated;
 
 use std::path::Path;
 
+use embedder::Embedder;
 use entry::Entry;
 use error::CatalogError;
 
 /// The shipped files, by the name that errors show. A family is one more line here.
 const SHIPPED: &[(&str, &str)] = &[
+    ("models/qwen3.5.toml", include_str!("../../models/qwen3.5.toml")),
+    ("models/qwen3.6.toml", include_str!("../../models/qwen3.6.toml")),
+    ("models/qwen3.8.toml", include_str!("../../models/qwen3.8.toml")),
+    ("models/qwen3-next.toml", include_str!("../../models/qwen3-next.toml")),
     ("models/qwen3.toml", include_str!("../../models/qwen3.toml")),
     ("models/qwen2.5.toml", include_str!("../../models/qwen2.5.toml")),
+    ("models/qwen2-moe.toml", include_str!("../../models/qwen2-moe.toml")),
+    ("models/embedders.toml", include_str!("../../models/embedders.toml")),
 ];
 
 /// Names below this Jaro-Winkler similarity are not offered as what was meant.
@@ -30,6 +43,8 @@ const NEAR: f64 = 0.7;
 pub struct Catalog {
     /// In the order of the files; the user's own first.
     pub entries: Vec<Entry>,
+    /// Models that turn text into vectors; in the same order.
+    pub embedders: Vec<Embedder>,
     default: Option<String>,
 }
 
@@ -61,8 +76,13 @@ impl Catalog {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), CatalogError> {
         let file = file::parse(path, text)?;
         for entry in file.entries {
-            if self.find(&entry.id).is_none() {
+            if !self.has(&entry.id) {
                 self.entries.push(entry);
+            }
+        }
+        for embedder in file.embedders {
+            if !self.has(&embedder.id) {
+                self.embedders.push(embedder);
             }
         }
         self.default = self.default.take().or(file.default);
@@ -74,6 +94,15 @@ impl Catalog {
         self.entries.iter().find(|entry| entry.id.eq_ignore_ascii_case(id))
     }
 
+    /// The embedder of that id or repository, in any case.
+    pub fn find_embedder(&self, name: &str) -> Option<&Embedder> {
+        self.embedders.iter().find(|e| e.id.eq_ignore_ascii_case(name) || e.repo.eq_ignore_ascii_case(name))
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.find(id).is_some() || self.embedders.iter().any(|e| e.id.eq_ignore_ascii_case(id))
+    }
+
     /// What runs when no model is named. `None` only in a catalog that was not loaded.
     pub fn default_entry(&self) -> Option<&Entry> {
         self.find(self.default.as_deref()?)
@@ -82,10 +111,10 @@ impl Catalog {
     /// Up to three ids that `name` may have been meant to be, the likeliest first.
     pub fn nearest(&self, name: &str) -> Vec<String> {
         let name = name.to_ascii_lowercase();
-        let mut scored: Vec<(f64, &str)> = self
-            .entries
-            .iter()
-            .map(|entry| (strsim::jaro_winkler(&name, &entry.id.to_ascii_lowercase()), entry.id.as_str()))
+        let models = self.entries.iter().map(|entry| entry.id.as_str());
+        let mut scored: Vec<(f64, &str)> = models
+            .chain(self.embedders.iter().map(|embedder| embedder.id.as_str()))
+            .map(|id| (strsim::jaro_winkler(&name, &id.to_ascii_lowercase()), id))
             .filter(|(score, _)| *score >= NEAR)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -97,29 +126,6 @@ impl Catalog {
 mod tests {
     use super::*;
     use std::io::Write;
-
-    /// Exact text parameters and bf16 KV bytes per token, counted on meta tensors by `transformers`
-    /// from each repository's configuration.
-    const COUNTED: &[(&str, u64, u64)] = &[
-        ("qwen2.5-0.5b", 494_032_768, 12_288),
-        ("qwen2.5-1.5b", 1_543_714_304, 28_672),
-        ("qwen2.5-3b", 3_085_938_688, 36_864),
-        ("qwen2.5-7b", 7_615_616_512, 57_344),
-        ("qwen2.5-14b", 14_770_033_664, 196_608),
-        ("qwen2.5-32b", 32_763_876_352, 262_144),
-        ("qwen2.5-72b", 72_706_203_648, 327_680),
-        ("qwen3-0.6b", 596_049_920, 114_688),
-        ("qwen3-1.7b", 1_720_574_976, 114_688),
-        ("qwen3-4b", 4_022_468_096, 147_456),
-        ("qwen3-8b", 8_190_735_360, 147_456),
-        ("qwen3-14b", 14_768_307_200, 163_840),
-        ("qwen3-32b", 32_762_123_264, 262_144),
-    ];
-
-    /// `qwen3-4b-instruct-2507` has the matrices of `qwen3-4b`.
-    fn size_of(id: &str) -> &str {
-        id.trim_end_matches("-2507").trim_end_matches("-instruct").trim_end_matches("-thinking")
-    }
 
     fn user_file(text: &str) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -135,24 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_has_the_counted_parameters_and_cache() {
-        let catalog = Catalog::load(None).unwrap();
-        for entry in &catalog.entries {
-            let counted = COUNTED.iter().find(|(id, ..)| *id == size_of(&entry.id));
-            let (_, parameters, kv) = counted.unwrap_or_else(|| panic!("{} was never counted", entry.id));
-            assert_eq!(entry.shape.parameters(), *parameters, "{}", entry.id);
-            assert_eq!(entry.shape.kv_bytes_per_token(2), *kv, "{}", entry.id);
-        }
-        for (id, ..) in COUNTED {
-            assert!(catalog.find(id).is_some(), "{id} was counted but is not in the catalog");
-        }
-    }
-
-    #[test]
     fn ids_are_unique_and_say_which_repository_they_are() {
         let catalog = Catalog::load(None).unwrap();
-        let shipped: usize = SHIPPED.iter().map(|(_, text)| text.matches("[[model]]").count()).sum();
-        assert_eq!(catalog.entries.len(), shipped, "an id is used twice");
+        let shipped =
+            |key: &str| -> usize { SHIPPED.iter().map(|(_, text)| text.matches(key).count()).sum() };
+        assert_eq!(catalog.entries.len(), shipped("[[model]]"), "an id is used twice");
+        assert_eq!(catalog.embedders.len(), shipped("[[embedder]]"), "an id is used twice");
         for entry in &catalog.entries {
             assert_eq!(format!("qwen/{}", entry.id), entry.repo.to_ascii_lowercase());
         }
@@ -160,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_default_is_a_model_of_the_catalog() {
-        assert_eq!(Catalog::load(None).unwrap().default_entry().unwrap().id, "qwen3-0.6b");
+        assert_eq!(Catalog::load(None).unwrap().default_entry().unwrap().id, "qwen3.5-0.8b");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Not here: the files; the caller brings size and hash of each, from a list or from the disk.
 
 use super::Catalog;
+use super::embedder::Embedder;
 use super::entry::{CatalogFile, Entry, GgufEntry};
 use super::error::CatalogError;
 use super::reference::HubRepo;
@@ -17,6 +18,11 @@ impl Stated {
     /// What an entry states of the files of its own repository.
     pub fn of_entry(entry: &Entry) -> Self {
         Self { files: entry.files.clone() }
+    }
+
+    /// What an embedder states of the files of its own repository.
+    pub fn of_embedder(embedder: &Embedder) -> Self {
+        Self { files: embedder.files.clone() }
     }
 
     /// What the catalog states of one GGUF file, if it speaks of the revision that was asked for.

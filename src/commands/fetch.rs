@@ -66,16 +66,24 @@ impl Target {
         }
     }
 
+    /// A model or an embedder of the catalog.
     fn of_entry(catalog: &Catalog, id: String) -> anyhow::Result<Self> {
-        let Some(entry) = catalog.find(&id) else {
-            let near = catalog.nearest(&id);
-            return Err(ObtainError::UnknownId { id, near }.into());
+        let (repo, revision, license, stated) = match (catalog.find(&id), catalog.find_embedder(&id)) {
+            (Some(model), _) => (&model.repo, &model.revision, &model.license, Stated::of_entry(model)),
+            (None, Some(embedder)) => {
+                let stated = Stated::of_embedder(embedder);
+                (&embedder.repo, &embedder.revision, &embedder.license, stated)
+            }
+            (None, None) => {
+                let near = catalog.nearest(&id);
+                return Err(ObtainError::UnknownId { id, near }.into());
+            }
         };
         Ok(Self {
-            repo: HubRepo { id: entry.repo.clone(), revision: entry.revision.clone() },
+            repo: HubRepo { id: repo.clone(), revision: revision.clone() },
             wanted: Wanted::Safetensors,
-            stated: Stated::of_entry(entry),
-            license: Some(entry.license.clone()),
+            stated,
+            license: Some(license.clone()),
         })
     }
 

@@ -13,6 +13,7 @@ use crate::weights::error::WeightsError;
 use crate::weights::gguf::GgufSource;
 use crate::weights::precision::Precision;
 use crate::weights::random::RandomSource;
+use crate::weights::rehearsal::Rehearsal;
 use crate::weights::safetensors::{self, SafetensorsSource};
 
 /// Weights that are at hand, opened and checked as far as their headers tell, not yet read.
@@ -84,7 +85,7 @@ impl OpenModel {
         }
     }
 
-    /// Reads every tensor; `loaded` is told how many layers of how many are there.
+    /// Reads every tensor, after a look whether all are there; `loaded` is told how many layers of how many are there.
     pub fn decoder(
         &mut self,
         precision: Precision,
@@ -97,6 +98,7 @@ impl OpenModel {
             Self::Gguf { source, .. } => source.as_mut(),
             Self::Random { source, .. } => source,
         };
+        build::decoder(&shape, &mut Rehearsal(&*source), precision, &Device::Cpu, &mut |_, _| {})?;
         build::decoder(&shape, source, precision, device, loaded)
     }
 }

@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::kernels::{Groups, Mix, Picks, pick, weighted_sum};
+use super::kernels::{Groups, Picks, add_rows, pick};
 use super::linear::Linear;
 use super::swiglu::SwiGlu;
 
@@ -65,34 +65,33 @@ pub struct Experts {
 impl Experts {
     /// `x` (tokens, hidden) to the same shape.
     ///
+    /// Weights are rounded to the type of `x`; their sum runs over ascending experts, in f32.
     /// Errors if the router scores another number of experts than there are, or picks more.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
-        let picks = self.router.pick(&x)?;
-        let groups = Groups::new(&picks, self.experts.len())?;
-        let made = self.run(&x, &groups)?;
-        let mix = Mix { used: picks.used, places: &groups.places, weights: &picks.weights };
-        let mixed = weighted_sum(&made, mix)?;
+        let groups = Groups::new(&self.router.pick(&x)?, self.experts.len())?;
+        let mixed = self.mix(&x, &groups)?.to_dtype(x.dtype())?;
         match &self.shared {
             Some(shared) => mixed + shared.forward(&x)?,
             None => Ok(mixed),
         }
     }
 
-    /// Rows (tokens · used, hidden), in the order of `groups`.
-    fn run(&self, x: &Tensor, groups: &Groups) -> Result<Tensor> {
+    /// (tokens, hidden) in f32. Each expert takes a copy of its own rows, small enough for a cache.
+    fn mix(&self, x: &Tensor, groups: &Groups) -> Result<Tensor> {
+        let device = x.device();
+        let ids = Tensor::new(groups.tokens.as_slice(), device)?;
+        let weights = Tensor::new(groups.weights.as_slice(), device)?;
+        let weights = weights.to_dtype(x.dtype())?.to_dtype(DType::F32)?;
+        let mut sum = Tensor::zeros(x.shape(), DType::F32, device)?;
         let only = x.dim(0)? == 1;
-        // One copy of all rows; each expert takes its part of it as it lies. A single token needs none.
-        let sorted = match only {
-            true => x.clone(),
-            false => x.index_select(&Tensor::new(groups.tokens.as_slice(), x.device())?, 0)?,
-        };
-        let mut made = Vec::with_capacity(groups.spans.len());
         for span in &groups.spans {
-            let rows = if only { sorted.clone() } else { sorted.narrow(0, span.first, span.rows)? };
-            made.push(self.experts[span.expert].forward(&rows)?);
+            let ids = ids.narrow(0, span.first, span.rows)?;
+            let rows = if only { x.clone() } else { x.index_select(&ids, 0)? };
+            let made = self.experts[span.expert].forward(&rows)?;
+            sum = add_rows(sum, &made, &ids, &weights.narrow(0, span.first, span.rows)?)?;
         }
-        Tensor::cat(&made, 0)
+        Ok(sum)
     }
 
     /// Bytes of the weights as stored.
@@ -349,128 +348,5 @@ mod tests {
         assert!(layer.forward(&random(3, HIDDEN)).unwrap_err().to_string().contains("expert 3 of 3"));
         layer.router.used = 5;
         assert!(layer.forward(&random(3, HIDDEN)).unwrap_err().to_string().contains("5 of 4 experts"));
-    }
-}
-#[cfg(test)]
-mod temporary_timing {
-    use super::*;
-    use crate::model::linear::Matrix;
-    use candle_core::Device;
-    use candle_core::quantized::{GgmlDType, QTensor};
-    use std::time::{Duration, Instant as Wall};
-    /// CPU time of all threads and wall time.
-    struct Instant(Duration, Wall);
-    fn cpu() -> Duration {
-        let ns = std::fs::read_dir("/proc/self/task")
-            .unwrap()
-            .flatten()
-            .filter_map(|t| {
-                std::fs::read_to_string(t.path().join("schedstat"))
-                    .ok()?
-                    .split(' ')
-                    .next()?
-                    .parse::<u64>()
-                    .ok()
-            })
-            .sum();
-        Duration::from_nanos(ns)
-    }
-    impl Instant {
-        fn now() -> Self {
-            Self(cpu(), Wall::now())
-        }
-        fn elapsed(&self) -> Duration {
-            if std::env::var("WALL").is_ok() { self.1.elapsed() } else { cpu() - self.0 }
-        }
-    }
-
-    #[test]
-    #[ignore]
-    fn timing() {
-        let q = |r: usize, c: usize| {
-            let w = (Tensor::rand(-1f32, 1.0, (r, c), &Device::Cpu).unwrap() * 0.03).unwrap();
-            let q = QTensor::quantize(&w, GgmlDType::Q4K).unwrap();
-            Linear::new(Matrix::Quantized(std::sync::Arc::new(q)), None).unwrap()
-        };
-        let (h, w, e, k) = (2048, 768, 128, 8);
-        let router =
-            Linear::new(Matrix::Dense((Tensor::randn(0f32, 0.02, (e, h), &Device::Cpu)).unwrap()), None)
-                .unwrap();
-        let layers: Vec<Experts> = (0..1)
-            .map(|_| Experts {
-                router: Router { weight: router.clone(), used: k, renormalise: true },
-                experts: (0..e).map(|_| SwiGlu { gate: q(w, h), up: q(w, h), down: q(h, w) }).collect(),
-                shared: None,
-            })
-            .collect();
-        let dense = SwiGlu { gate: q(w * k, h), up: q(w * k, h), down: q(h, w * k) };
-        for tokens in [512, 1, 64, 1] {
-            let x = Tensor::randn(0f32, 1.0, (tokens, h), &Device::Cpu).unwrap();
-            let n = if tokens == 1 { 20 } else { 3 };
-            for layer in &layers {
-                layer.forward(&x).unwrap();
-            }
-            dense.forward(&x).unwrap();
-            let ms = |t: Instant, n: usize| t.elapsed().as_secs_f64() * 1e3 / n as f64;
-            let t = Instant::now();
-            for _ in 0..n {
-                for layer in &layers {
-                    layer.forward(&x).unwrap();
-                }
-            }
-            let whole = ms(t, n * layers.len());
-            let l = &layers[0];
-            let t = Instant::now();
-            for _ in 0..n {
-                l.router.weight.forward(&x).unwrap();
-            }
-            let scores = ms(t, n);
-            let s = l.router.weight.forward(&x).unwrap();
-            let t = Instant::now();
-            for _ in 0..n {
-                pick(&s, k).unwrap().renormalised();
-            }
-            let picked = ms(t, n);
-            let picks = l.router.pick(&x).unwrap();
-            let t = Instant::now();
-            for _ in 0..n {
-                Groups::new(&picks, e).unwrap();
-            }
-            let grouped = ms(t, n);
-            let g = Groups::new(&picks, e).unwrap();
-            let t = Instant::now();
-            for _ in 0..n {
-                x.index_select(&Tensor::new(g.tokens.as_slice(), &Device::Cpu).unwrap(), 0).unwrap();
-            }
-            let gather = ms(t, n);
-            let t = Instant::now();
-            let mut made = l.run(&x, &g).unwrap();
-            for _ in 0..n {
-                made = l.run(&x, &g).unwrap();
-            }
-            let ran = ms(t, n + 1);
-            let parts: Vec<Tensor> =
-                g.spans.iter().map(|s| made.narrow(0, s.first, s.rows).unwrap()).collect();
-            let t = Instant::now();
-            for _ in 0..n {
-                Tensor::cat(&parts, 0).unwrap();
-            }
-            let cat = ms(t, n);
-            let t = Instant::now();
-            let mix = Mix { used: k, places: &g.places, weights: &picks.weights };
-            for _ in 0..n {
-                weighted_sum(&made, mix).unwrap();
-            }
-            let summed = ms(t, n);
-            let t = Instant::now();
-            for _ in 0..n {
-                dense.forward(&x).unwrap();
-            }
-            let dense_ms = ms(t, n);
-            eprintln!(
-                "{tokens} tokens: layer {whole:.2} ms; scores {scores:.3} pick {picked:.3} group {grouped:.3} gather {gather:.3} run {ran:.2} (cat {cat:.3}) sum {summed:.3}; dense of k x width {dense_ms:.2}; spans {}",
-                g.spans.len()
-            );
-        }
     }
 }

@@ -4,6 +4,7 @@ use super::definitions::definitions;
 use super::document::{Case, Document, LeftOut, ModelRecord, SCHEMA_VERSION};
 use super::fits::fits;
 use super::summarise::{Limits, summarise};
+use super::theory::Counts;
 use crate::environment::{Environment, Tool};
 use crate::model::shape::ModelShape;
 use crate::sample::case::{CaseProgress, Kind};
@@ -75,12 +76,24 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
         definitions: definitions(),
         seed: record.seed,
         models: record.models.clone(),
-        fits: fits(&cases, record.seed),
+        fits: fits(&cases, record.seed, &|case| counts(arms, case)),
         cases,
         left_out,
         interrupted: record.facts.interrupted,
         validity: judge_run(&stamps, &record.facts),
     }
+}
+
+/// What is counted for the arm of a case.
+fn counts<'a>(arms: &[ArmRecord<'a>], case: &Case) -> Option<Counts<'a>> {
+    let same = |arm: &&ArmRecord<'_>| {
+        (arm.model, arm.quantization, arm.device) == (&*case.model, &*case.quantization, &*case.device)
+    };
+    arms.iter().find(same).map(|arm| Counts {
+        shape: arm.shape,
+        decode_weight_bytes: arm.decode_weight_bytes,
+        kv_bytes_per_token: arm.kv_bytes_per_token,
+    })
 }
 
 fn has_result(arm: &ArmRecord<'_>, progress: &CaseProgress) -> bool {
@@ -91,7 +104,7 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
     let spec = &progress.spec;
     let flops = |tokens| arm.shape.prefill_flops(tokens);
     let limits = Limits {
-        decode_weight_bytes: arm.decode_weight_bytes,
+        decode_constant_bytes: arm.decode_weight_bytes.map(|bytes| bytes + 2 * arm.shape.constant_state_bytes()),
         kv_bytes_per_token: arm.kv_bytes_per_token,
         prefill_flops: &flops,
         bandwidth: record.environment.memory_bandwidth_bytes_per_s,

@@ -54,8 +54,9 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
     ),
     (
         "mbu",
-        "Memory bandwidth utilisation: bytes that a decode step must read (weights in their stored type + KV \
-         cache of this depth) / tpot / the bandwidth measured on this device.",
+        "Memory bandwidth utilisation: bytes that a decode step must move (weights in their stored type + KV \
+         cache of this depth + any state of constant size, read and written) / tpot / the bandwidth measured \
+         on this device.",
     ),
     (
         "mfu",
@@ -87,6 +88,18 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
         "rag_over_short_ttft",
         "TTFT of the rag case / TTFT of the short case of the same model, quantization and device, with its \
          interval.",
+    ),
+    (
+        "theory",
+        "Work counted from the model's shape, as a function of n tokens of context: FLOPs of a prefill, bytes \
+         that a decode step moves, bytes that a sequence keeps. crossover_tokens is where the part that grows \
+         equals the rest.",
+    ),
+    (
+        "growth",
+        "What one token costs at a length / what it costs at the shortest length measured. counted: FLOPs per \
+         prompt token, or bytes of a decode step. measured: prefill_ms / prompt_tokens, or tpot_ms, with its \
+         interval. Where measured exceeds counted, the engine slows down with length, not only the model.",
     ),
     (
         "validity",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::theory::Theory;
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
 use crate::stats::estimate::{Estimate, Interval};
@@ -161,6 +162,9 @@ pub struct Fit {
     pub tpot_ms_per_1000_tokens: Option<Interval>,
     /// TTFT of `rag` over TTFT of `short`, one per context length.
     pub rag_over_short_ttft: Vec<RatioAt>,
+    /// Work counted from the shape, beside its measured time; `None` in reports from before it was there.
+    #[serde(default)]
+    pub theory: Option<Theory>,
 }
 
 /// A ratio at one context length.

@@ -2,18 +2,20 @@
 
 use super::document::{Case, Fit, RatioAt};
 use super::summarise::mean_depth;
+use super::theory::{Counts, Theory};
 use crate::sample::Sample;
 use crate::stats::fit::{Point, fit, slope_per_1000};
 use crate::stats::ratio::ratio;
 
-/// Fits every group of cases; `seed` is the run's.
-pub fn fits(cases: &[Case], seed: u64) -> Vec<Fit> {
+/// Fits every group of cases; `seed` is the run's, `counts_of` knows the arm of a case.
+pub fn fits<'a>(cases: &[Case], seed: u64, counts_of: &dyn Fn(&Case) -> Option<Counts<'a>>) -> Vec<Fit> {
     let mut fits: Vec<Fit> = Vec::new();
     for case in cases {
         let known = |fit: &Fit| same_group(fit, case);
         if !fits.iter().any(known) {
             let group: Vec<&Case> = cases.iter().filter(|other| belongs_with(case, other)).collect();
-            fits.push(fit_group(case, &group, seed));
+            let theory = counts_of(case).map(|counts| Theory::of(&counts, &group));
+            fits.push(Fit { theory, ..fit_group(case, &group, seed) });
         }
     }
     fits
@@ -39,6 +41,7 @@ fn fit_group(first: &Case, group: &[&Case], seed: u64) -> Fit {
         ttft_ms_per_1000_tokens: slope_per_1000(&ttft, seed),
         tpot_ms_per_1000_tokens: slope_per_1000(&tpot, seed),
         rag_over_short_ttft: ratios(group),
+        theory: None,
     }
 }
 

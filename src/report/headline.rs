@@ -2,6 +2,7 @@
 //!
 //! Cases and fits come in, sentences go out. A number that is missing is `n/a` with its reason.
 
+use super::contrast::contrasts;
 use super::document::{Document, RatioAt, WeightsOrigin};
 use super::groups::{Group, groups};
 use super::{NOT_AVAILABLE, one_line};
@@ -9,7 +10,7 @@ use crate::stats::estimate::Interval;
 use crate::stats::fit::{Law, LawKind};
 use crate::units::{milliseconds, significant, thousands};
 
-/// The findings for one model in one weight type on one device.
+/// The findings for one model in one weight type on one device, or for two of them side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
     /// E.g. `qwen3-0.6b, q8_0 on cpu`.
@@ -30,7 +31,8 @@ pub struct Sentence {
 }
 
 impl Sentence {
-    fn new(before: impl Into<String>, key: impl Into<String>, after: impl Into<String>) -> Self {
+    /// A sentence of three parts.
+    pub fn new(before: impl Into<String>, key: impl Into<String>, after: impl Into<String>) -> Self {
         Self { before: before.into(), key: key.into(), after: after.into() }
     }
 
@@ -48,13 +50,13 @@ pub fn title(document: &Document) -> String {
     format!("What context length costs on {}", name.map_or("this box".into(), |name| one_line(name)))
 }
 
-/// Findings per model, weight type and device.
+/// Hybrid against attention where both were measured, then the findings per model, weight type and device.
 pub fn headlines(document: &Document) -> Vec<Headline> {
     let headline = |group: &Group| {
         let sentences = [cost_of_context(group), rag_against_short(group), cost_of_depth(group)];
         Headline { subject: group.subject(), sentences: sentences.into_iter().flatten().collect() }
     };
-    groups(document).iter().map(headline).collect()
+    contrasts(document).into_iter().chain(groups(document).iter().map(headline)).collect()
 }
 
 /// What limits the whole report: random weights, a stopped run, failed cases.

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{Chart, draw, palette, plots, trace};
+use super::charts::{Chart, draw, growth, palette, plots, trace};
 use super::document::{Document, ModelRecord};
 use super::headline::{self, Headline};
 use super::table::{self, COLUMNS, Column, status_name};
+use super::growth_table::{self, Laws};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
 use crate::verdict::validity::Status;
@@ -29,8 +30,11 @@ struct Page {
     status_class: &'static str,
     notes: Vec<NoteView>,
     hint: &'static str,
-    columns: &'static [Column],
-    rows: Vec<RowView>,
+    results: TableView,
+    growth: TableView,
+    growth_heading: &'static str,
+    growth_hint: &'static str,
+    laws: Vec<Laws>,
     figures: Vec<Figure>,
     failures: Vec<String>,
     left_out: Vec<String>,
@@ -45,6 +49,19 @@ struct NoteView {
     class: &'static str,
     label: String,
     text: String,
+}
+
+/// A table, as far as the page is concerned.
+struct TableView {
+    label: &'static str,
+    head: Vec<HeadView>,
+    rows: Vec<RowView>,
+}
+
+struct HeadView {
+    name: &'static str,
+    unit: &'static str,
+    class: &'static str,
 }
 
 struct RowView {
@@ -96,7 +113,7 @@ impl Exporter for Html {
 
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
-        let charts = plots::charts(document).into_iter().chain(trace::charts(document));
+        let charts = [plots::charts(document), growth::charts(document), trace::charts(document)].into_iter().flatten();
         let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
         Ok(Self {
             title: headline::title(document),
@@ -107,8 +124,11 @@ impl Page {
             status_class: status_class(document.validity.status),
             notes: notes::notes(document).iter().map(note).collect(),
             hint: table::HINT,
-            columns: COLUMNS,
-            rows: rows(document),
+            results: results(document),
+            growth: table_view("Table of growth", growth_table::COLUMNS, &growth_table::rows(document)),
+            growth_heading: growth_table::HEADING,
+            growth_hint: growth_table::HINT,
+            laws: growth_table::laws(document),
             figures: figures.map_err(io::Error::other)?,
             failures: notes::failures(document),
             left_out: notes::left_out(document),
@@ -146,19 +166,32 @@ fn note(note: &notes::Note) -> NoteView {
     NoteView { class: status_class(note.status), label, text }
 }
 
-/// Rows of the table; the first of a model and weight type begins a band.
-fn rows(document: &Document) -> Vec<RowView> {
-    let rows = table::rows(document);
-    let begins = |at: usize| at > 0 && rows[at].cells[..2] != rows[at - 1].cells[..2];
-    let view = |(at, row): (usize, &table::Row)| RowView {
-        class: if begins(at) { "band" } else { "" },
-        cells: COLUMNS.iter().zip(&row.cells).map(|(column, text)| cell(column, text)).collect(),
-    };
-    rows.iter().enumerate().map(view).collect()
+fn results(document: &Document) -> TableView {
+    let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
+    table_view("Table of results", COLUMNS, &rows)
 }
 
-fn cell(column: &Column, text: &str) -> CellView {
-    let class = match (text, column.numeric) {
+/// The first row of a model and weight type, which are the first two cells, begins a band.
+fn table_view<R>(label: &'static str, columns: &[Column<R>], rows: &[Vec<String>]) -> TableView {
+    let begins = |at: usize| at > 0 && rows[at][..2] != rows[at - 1][..2];
+    let row = |(at, row): (usize, &Vec<String>)| RowView {
+        class: if begins(at) { "band" } else { "" },
+        cells: columns.iter().zip(row).map(|(column, text)| cell(column.numeric, text)).collect(),
+    };
+    let head = |column: &Column<R>| HeadView {
+        name: column.name,
+        unit: column.unit,
+        class: if column.numeric { "num" } else { "" },
+    };
+    TableView {
+        label,
+        head: columns.iter().map(head).collect(),
+        rows: rows.iter().enumerate().map(row).collect(),
+    }
+}
+
+fn cell(numeric: bool, text: &str) -> CellView {
+    let class = match (text, numeric) {
         ("VALID", false) => "stamp valid",
         ("CAVEAT", false) => "stamp caveat",
         ("INVALID" | "FAILED", false) => "stamp invalid",

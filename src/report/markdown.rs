@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::document::Document;
-use super::table::{self, COLUMNS, status_name};
-use super::{Exporter, NOT_AVAILABLE, headline, notes, one_line};
+use super::table::{self, COLUMNS, Column, status_name};
+use super::{Exporter, NOT_AVAILABLE, growth_table, headline, notes, one_line};
 use crate::units::bytes;
 
 /// Markdown tables.
@@ -21,6 +21,7 @@ impl Exporter for Markdown {
         findings(document, out)?;
         stamp(document, out)?;
         results(document, out)?;
+        growth(document, out)?;
         bullets(out, "Failed", &notes::failures(document))?;
         bullets(out, "Left out, and how to ask for it", &notes::left_out(document))?;
         facts(document, out)?;
@@ -59,18 +60,37 @@ fn stamp(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 fn results(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## Results\n\n{}\n", table::HINT)?;
-    for column in COLUMNS {
+    let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
+    table_of(COLUMNS, &rows, out)
+}
+
+fn growth(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    let laws = growth_table::laws(document);
+    if laws.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## {}\n\n{}\n", growth_table::HEADING, growth_table::HINT)?;
+    table_of(growth_table::COLUMNS, &growth_table::rows(document), out)?;
+    for law in laws {
+        writeln!(out, "\n**{}**\n", escape(&law.subject))?;
+        law.lines.iter().try_for_each(|line| writeln!(out, "- {}", escape(line)))?;
+    }
+    Ok(())
+}
+
+fn table_of<R>(columns: &[Column<R>], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
+    for column in columns {
         let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
         write!(out, "| {}{unit} ", column.name)?;
     }
     writeln!(out, "|")?;
-    for column in COLUMNS {
+    for column in columns {
         write!(out, "{}", if column.numeric { "|---:" } else { "|:---" })?;
     }
     writeln!(out, "|")?;
-    for row in table::rows(document) {
-        for cell in row.cells {
-            write!(out, "| {} ", escape(&cell))?;
+    for row in rows {
+        for cell in row {
+            write!(out, "| {} ", escape(cell))?;
         }
         writeln!(out, "|")?;
     }

@@ -11,11 +11,14 @@ pub mod assemble;
 pub mod charts;
 pub mod comparison;
 pub mod comparison_table;
+pub mod contrast;
 pub mod csv;
 pub mod definitions;
 pub mod document;
 pub mod fits;
 pub mod groups;
+pub mod growth;
+pub mod growth_table;
 pub mod headline;
 pub mod html;
 pub mod json;
@@ -25,6 +28,7 @@ pub mod read;
 pub mod summarise;
 pub mod table;
 pub mod terminal;
+pub mod theory;
 pub mod write;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::stats::estimate::Estimate;
 
 /// What a request must do, and what the box was measured to be able to; for MBU and MFU.
 pub struct Limits<'a> {
-    /// Bytes of weights that a decode step reads.
-    pub decode_weight_bytes: Option<u64>,
+    /// Bytes that a decode step moves at any depth: weights read, state of constant size read and written.
+    pub decode_constant_bytes: Option<u64>,
     /// Bytes of cache per token of depth.
     pub kv_bytes_per_token: u64,
     /// FLOPs of a prefill of so many tokens.
@@ -50,7 +50,7 @@ pub fn mean_depth(sample: &Sample) -> f64 {
 }
 
 fn mbu(sample: &Sample, limits: &Limits<'_>) -> Option<f64> {
-    let bytes = limits.decode_weight_bytes? as f64 + limits.kv_bytes_per_token as f64 * mean_depth(sample);
+    let bytes = limits.decode_constant_bytes? as f64 + limits.kv_bytes_per_token as f64 * mean_depth(sample);
     let seconds = sample.tpot_ms().filter(|ms| *ms > 0.0)? / 1000.0;
     Some(bytes / seconds / limits.bandwidth?)
 }
@@ -66,7 +66,7 @@ mod tests {
 
     fn limits(flops: &dyn Fn(u64) -> f64) -> Limits<'_> {
         Limits {
-            decode_weight_bytes: Some(900),
+            decode_constant_bytes: Some(900),
             kv_bytes_per_token: 1,
             prefill_flops: flops,
             bandwidth: Some(100_000.0),

@@ -8,9 +8,9 @@ use crate::stats::estimate::Estimate;
 use crate::units::{bytes, significant, thousands};
 use crate::verdict::validity::Status;
 
-/// One column, and how its cell is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
+/// One column, and how its cell is made of whatever the table has a row for.
+#[derive(Debug)]
+pub struct Column<R> {
     /// First line of the header.
     pub name: &'static str,
     /// Second line of the header; empty where there is no unit.
@@ -19,7 +19,8 @@ pub struct Column {
     pub numeric: bool,
     /// Where room is short the highest rank goes first; rank 0 stays.
     pub rank: u8,
-    cell: fn(&Case) -> String,
+    /// The cell's text.
+    pub cell: fn(&R) -> String,
 }
 
 /// One case, as text.
@@ -38,7 +39,7 @@ pub const HINT: &str = "Medians of the complete samples. Intervals hold the true
                         or in the share named beside them where samples are few.";
 
 /// All columns, in the order shown.
-pub const COLUMNS: &[Column] = &[
+pub const COLUMNS: &[Column<Case>] = &[
     text("Model", 0, |case| one_line(&case.model)),
     text("Weights", 0, |case| one_line(&case.quantization)),
     text("Scenario", 0, |case| one_line(&case.scenario)),
@@ -97,7 +98,8 @@ fn percent(estimate: Option<Estimate>) -> String {
     number_or_missing(estimate.map(|e| 100.0 * e.median))
 }
 
-fn number_or_missing(value: Option<f64>) -> String {
+/// Three significant digits, or that there is no number.
+pub fn number_or_missing(value: Option<f64>) -> String {
     value.filter(|x| x.is_finite()).map_or(NOT_AVAILABLE.into(), significant)
 }
 
@@ -114,11 +116,18 @@ fn stamp(case: &Case) -> String {
     if case.error.is_some() { "FAILED".into() } else { status_name(case.validity.status).into() }
 }
 
-const fn text(name: &'static str, rank: u8, cell: fn(&Case) -> String) -> Column {
+/// A column of words, without a unit.
+pub const fn text<R>(name: &'static str, rank: u8, cell: fn(&R) -> String) -> Column<R> {
     Column { name, unit: "", numeric: false, rank, cell }
 }
 
-const fn number(name: &'static str, unit: &'static str, rank: u8, cell: fn(&Case) -> String) -> Column {
+/// A column of numbers.
+pub const fn number<R>(
+    name: &'static str,
+    unit: &'static str,
+    rank: u8,
+    cell: fn(&R) -> String,
+) -> Column<R> {
     Column { name, unit, numeric: true, rank, cell }
 }
 

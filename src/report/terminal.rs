@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::document::Document;
-use super::table::{self, COLUMNS, Column, Row, status_name};
-use super::{Exporter, headline, notes};
+use super::table::{self, COLUMNS, Column, status_name};
+use super::{Exporter, growth_table, headline, notes};
 
 /// Width where stdout is not a terminal, in characters.
 pub const STANDARD_WIDTH: u16 = 120;
@@ -36,15 +36,12 @@ impl Exporter for Terminal {
     }
 
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let rows = table::rows(document);
-        let shown = columns_that_fit(&rows, self.width.into());
+        let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
         self.paragraph(out, "", &headline::title(document))?;
         self.findings(document, out)?;
         writeln!(out)?;
-        if !rows.is_empty() {
-            writeln!(out, "{}", self.table(&rows, &shown).trim_fmt())?;
-        }
-        self.omitted(&shown, out)?;
+        self.table(COLUMNS, &rows, out)?;
+        self.growth(document, out)?;
         self.list(out, "Failed", &notes::failures(document))?;
         self.list(out, "Left out", &notes::left_out(document))?;
         self.stamp(document, out)
@@ -65,33 +62,49 @@ impl Terminal {
         limits.iter().try_for_each(|limit| self.paragraph(out, "", limit))
     }
 
-    fn table(self, rows: &[Row], shown: &[usize]) -> Table {
+    /// A table of the columns that have room, and the names of the others.
+    fn table<R>(self, columns: &[Column<R>], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
+        let shown = columns_that_fit(columns, rows, self.width.into());
         let mut table = Table::new();
         table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
-        let align = |column: &Column| if column.numeric { CellAlignment::Right } else { CellAlignment::Left };
-        table.set_header(
-            shown.iter().map(|&at| Cell::new(header(&COLUMNS[at])).set_alignment(align(&COLUMNS[at]))),
-        );
+        let cell = |at: usize, text: String| {
+            let align = if columns[at].numeric { CellAlignment::Right } else { CellAlignment::Left };
+            Cell::new(text).set_alignment(align)
+        };
+        table.set_header(shown.iter().map(|&at| cell(at, header(&columns[at]))));
         for row in rows {
-            table.add_row(
-                shown.iter().map(|&at| Cell::new(&row.cells[at]).set_alignment(align(&COLUMNS[at]))),
-            );
+            table.add_row(shown.iter().map(|&at| cell(at, row[at].clone())));
         }
-        table
+        if !rows.is_empty() {
+            writeln!(out, "{}", table.trim_fmt())?;
+        }
+        self.omitted(columns, &shown, out)
     }
 
-    fn omitted(self, shown: &[usize], out: &mut dyn Write) -> io::Result<()> {
-        let names = (0..COLUMNS.len()).filter(|at| !shown.contains(at)).map(|at| header(&COLUMNS[at]));
+    fn omitted<R>(self, columns: &[Column<R>], shown: &[usize], out: &mut dyn Write) -> io::Result<()> {
+        let names = (0..columns.len()).filter(|at| !shown.contains(at)).map(|at| header(&columns[at]));
         let names: Vec<String> = names.map(|name| name.replace('\n', " ")).collect();
-        match names.is_empty() {
-            true => Ok(()),
-            false => self.paragraph(
-                out,
-                "",
-                &format!("No room for {}: see --format md or html.", names.join(", ")),
-            ),
+        let text = format!("No room for {}: see --format md or html.", names.join(", "));
+        if names.is_empty() { Ok(()) } else { self.paragraph(out, "", &text) }
+    }
+
+    fn growth(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let (rows, laws) = (growth_table::rows(document), growth_table::laws(document));
+        if laws.is_empty() {
+            return Ok(());
         }
+        writeln!(out, "\n{}", growth_table::HEADING)?;
+        if !rows.is_empty() {
+            self.table(growth_table::COLUMNS, &rows, out)?;
+            self.paragraph(out, "", growth_table::HINT)?;
+        }
+        for law in laws {
+            writeln!(out)?;
+            self.paragraph(out, "", &law.subject)?;
+            law.lines.iter().try_for_each(|line| self.paragraph(out, "  ", line))?;
+        }
+        Ok(())
     }
 
     fn list(self, out: &mut dyn Write, heading: &str, lines: &[String]) -> io::Result<()> {
@@ -107,10 +120,11 @@ impl Terminal {
         notes::notes(document).iter().try_for_each(|note| self.paragraph(out, "  ", &note.line()))
     }
 
-    /// Breaks `text` between words; lines after the first are indented by two more.
+    /// Breaks `text` between words, never before a `%`; lines after the first are indented by two more.
     fn paragraph(self, out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
+        let glued = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" %", "\0%");
         let mut line = indent.to_owned();
-        for word in text.split_whitespace() {
+        for word in glued.split(' ').map(|word| word.replace('\0', " ")) {
             let begun = line.trim_start().is_empty();
             if !begun && line.chars().count() + 1 + word.chars().count() > self.width.into() {
                 writeln!(out, "{line}")?;
@@ -120,22 +134,22 @@ impl Terminal {
             if !begun {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         writeln!(out, "{line}")
     }
 }
 
-fn header(column: &Column) -> String {
+fn header<R>(column: &Column<R>) -> String {
     if column.unit.is_empty() { column.name.into() } else { format!("{}\n{}", column.name, column.unit) }
 }
 
 /// Indices of the columns to show: all, less those of the highest rank until the rest fits.
-fn columns_that_fit(rows: &[Row], width: usize) -> Vec<usize> {
-    let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
-    while shown.iter().map(|&at| column_width(rows, at)).sum::<usize>() > width {
-        let Some(last) = shown.iter().copied().max_by_key(|&at| COLUMNS[at].rank) else { break };
-        if COLUMNS[last].rank == 0 {
+fn columns_that_fit<R>(columns: &[Column<R>], rows: &[Vec<String>], width: usize) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..columns.len()).collect();
+    while shown.iter().map(|&at| column_width(&columns[at], rows, at)).sum::<usize>() > width {
+        let Some(last) = shown.iter().copied().max_by_key(|&at| columns[at].rank) else { break };
+        if columns[last].rank == 0 {
             break;
         }
         shown.retain(|&at| at != last);
@@ -143,9 +157,9 @@ fn columns_that_fit(rows: &[Row], width: usize) -> Vec<usize> {
     shown
 }
 
-fn column_width(rows: &[Row], at: usize) -> usize {
-    let header = header(&COLUMNS[at]);
-    let cells = rows.iter().map(|row| row.cells[at].as_str()).chain(header.lines());
+fn column_width<R>(column: &Column<R>, rows: &[Vec<String>], at: usize) -> usize {
+    let header = header(column);
+    let cells = rows.iter().map(|row| row[at].as_str()).chain(header.lines());
     PADDING + cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
 }
 

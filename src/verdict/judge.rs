@@ -61,6 +61,8 @@ pub struct RunFacts {
     pub debug_build: bool,
     /// Whether some weights are random.
     pub random_weights: bool,
+    /// Whether random weights choose among some model's experts.
+    pub random_routing: bool,
     /// Why random weights stood in for real ones that were wanted, as a clause.
     pub fallback: Option<String>,
     /// Whether some model's ids came from the stand-in tokenizer.
@@ -85,6 +87,7 @@ pub fn judge_run(cases: &[Validity], facts: &RunFacts) -> Validity {
         facts.debug_build.then(reasons::debug_build),
         facts.fallback.as_deref().map(reasons::fallback_to_random_weights),
         facts.random_weights.then(reasons::random_weights),
+        facts.random_routing.then(reasons::random_routing),
         facts.stand_in_tokenizer.then(reasons::stand_in_tokenizer),
         facts.single_stream.then(reasons::single_stream),
         facts.interrupted.then(reasons::interrupted),
@@ -293,6 +296,7 @@ mod tests {
         let facts = RunFacts {
             debug_build: true,
             random_weights: true,
+            random_routing: true,
             fallback: Some("the hub did not answer".into()),
             stand_in_tokenizer: true,
             single_stream: true,
@@ -304,6 +308,7 @@ mod tests {
             "debug_build",
             "fallback_to_random_weights",
             "random_weights",
+            "random_routing",
             "stand_in_tokenizer",
             "single_stream",
             "interrupted",

@@ -172,6 +172,18 @@ pub fn random_weights() -> Reason {
     )
 }
 
+/// Random weights choose among the experts of some model.
+pub fn random_routing() -> Reason {
+    caveat(
+        "random_routing",
+        "The routers of the experts are random, and which experts a token takes is not what real weights choose: \
+         the first layer spreads tokens nearly evenly, deeper ones send most tokens to the same few. A token costs \
+         as many operations either way, but a prefill reads fewer experts, and decode steps may find theirs in the \
+         processor's cache, so times may be too short; use --weights hub for real ones."
+            .into(),
+    )
+}
+
 /// Random weights stood in since the real ones could not be had; `why` is a clause, e.g.
 /// `the hub did not answer`.
 pub fn fallback_to_random_weights(why: &str) -> Reason {
@@ -272,6 +284,7 @@ mod tests {
             prefix_reuse(),
             output_not_finite(),
             random_weights(),
+            random_routing(),
             fallback_to_random_weights("the hub did not answer"),
             single_stream(),
             stand_in_tokenizer(),

@@ -16,6 +16,18 @@ pub enum WeightsError {
     )]
     NoModel(PathBuf),
 
+    /// The folder holds more than one model.
+    #[error(
+        "'{}' holds no safetensors and more than one GGUF file: {}\nname the one to run, as FOLDER/FILE.gguf",
+        .folder.display(), .files.join(", ")
+    )]
+    ManyModels {
+        /// The folder.
+        folder: PathBuf,
+        /// GGUF files in it.
+        files: Vec<String>,
+    },
+
     /// The file could not be read at all.
     #[error("could not read '{}'; check that it is there and may be read, or fetch the model again", .path.display())]
     Unreadable {

@@ -20,13 +20,52 @@ pub(super) struct Found {
     pub weight_files: Vec<PathBuf>,
     pub file_quantization: Option<String>,
     pub text: Loaded,
+    /// What a user should know of the choice that was made.
+    pub remark: Option<String>,
 }
 
+/// Safetensors if there are any; else the only GGUF file.
 pub(super) fn from_folder(folder: &Path) -> Result<Found, WeightsError> {
-    match safetensors::weight_files(folder)? {
-        files if files.is_empty() => Err(WeightsError::NoModel(folder.into())),
-        files => Ok(Found { weight_files: files, ..shape_of(folder)? }),
+    let ggufs = gguf_files(folder);
+    match (safetensors::weight_files(folder)?, ggufs.as_slice()) {
+        (files, []) if files.is_empty() => Err(WeightsError::NoModel(folder.into())),
+        (files, [only]) if files.is_empty() => {
+            let remark =
+                Some(format!("'{}' holds no safetensors, so {} was taken.", folder.display(), name(only)));
+            Ok(Found { remark, ..from_gguf(only)? })
+        }
+        (files, _) if files.is_empty() => Err(WeightsError::ManyModels {
+            folder: folder.into(),
+            files: ggufs.iter().map(|file| name(file)).collect(),
+        }),
+        (files, []) => Ok(Found { weight_files: files, ..shape_of(folder)? }),
+        (files, [first, ..]) => {
+            let remark = Some(format!(
+                "'{}' holds both safetensors and GGUF: the safetensors were taken. To run the other, name its \
+                 file, e.g. '{}'.",
+                folder.display(),
+                first.display()
+            ));
+            Ok(Found { weight_files: files, remark, ..shape_of(folder)? })
+        }
     }
+}
+
+/// GGUF models of a folder, in the order of their names; vision towers and draft heads are none.
+fn gguf_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|e| e.path()).collect());
+    let mut files: Vec<PathBuf> = entries.unwrap_or_default();
+    let is_model = |path: &Path| {
+        let name = name(path).to_ascii_lowercase();
+        name.ends_with(".gguf") && !name.starts_with("mmproj") && !name.starts_with("mtp-")
+    };
+    files.retain(|path| is_model(path));
+    files.sort();
+    files
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A folder of which only config.json, and a tokenizer if there is one, will be used.
@@ -38,7 +77,7 @@ pub(super) fn shape_of(folder: &Path) -> Result<Found, WeightsError> {
     let shape = config_json::read(&config)?;
     let text = load::from_folder(folder, shape.vocab_size);
     let place = Place::Folder(folder.into());
-    Ok(Found { shape, place, weight_files: Vec::new(), file_quantization: None, text })
+    Ok(Found { shape, place, weight_files: Vec::new(), file_quantization: None, text, remark: None })
 }
 
 pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
@@ -52,6 +91,7 @@ pub(super) fn from_gguf(file: &Path) -> Result<Found, WeightsError> {
         weight_files: vec![file.into()],
         file_quantization,
         text,
+        remark: None,
     })
 }
 
@@ -86,6 +126,7 @@ pub(super) fn hub(name: &str, snapshot: Snapshot, files: &[LocalFile], found: Fo
         file_quantization: found.file_quantization,
         text: found.text,
         fallback: None,
+        remark: found.remark,
     }
 }
 
@@ -102,13 +143,14 @@ pub(super) fn random(entry: &Entry, why: &str, fallback: Option<String>) -> Obta
         file_quantization: None,
         text: load::stand_in(entry.shape.vocab_size, why),
         fallback,
+        remark: None,
     }
 }
 
 /// A local file with its SHA-256; `None` where it could not be read (loading will say why).
 pub(super) fn hashed(path: &Path) -> FileRecord {
     FileRecord {
-        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        name: name(path),
         bytes: std::fs::metadata(path).map_or(0, |m| m.len()),
         sha256: crate::hub::sha256(path).ok(),
     }

@@ -110,19 +110,21 @@ impl GgufSource {
         gguf_names::gguf_names(name).into_iter().find(|name| self.content.tensor_infos.contains_key(name))
     }
 
+    /// The stored name of a tensor that is there and has the shape `expected`.
+    fn checked(&self, name: &str, expected: &[usize]) -> Result<String, WeightsError> {
+        let name = self.stored_name(name).ok_or_else(|| self.missing(name))?;
+        let found = self.content.tensor_infos[&name].shape.dims();
+        if found == expected {
+            return Ok(name);
+        }
+        let (found, expected) = (found.to_vec(), expected.to_vec());
+        Err(WeightsError::Shape { origin: self.origin(), name, found, expected })
+    }
+
     /// The rows of `cut`, in the file's type, on `device`.
     fn tensor(&mut self, cut: &Cut, device: &Device) -> Result<QTensor, WeightsError> {
-        let stored = self.stored_name(&cut.name);
-        let name = stored.ok_or_else(|| self.missing(&cut.name))?;
+        let name = self.checked(&cut.name, &cut.stored)?;
         let info = &self.content.tensor_infos[&name];
-        if info.shape.dims() != cut.stored {
-            return Err(WeightsError::Shape {
-                origin: self.origin(),
-                name,
-                found: info.shape.dims().to_vec(),
-                expected: cut.stored.clone(),
-            });
-        }
         let (block, start) = (info.ggml_dtype, self.content.tensor_data_offset + info.offset);
         let row = cut.columns() / block.block_size() * block.type_size();
         let bytes = self
@@ -205,6 +207,10 @@ impl TensorSource for GgufSource {
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
         let cut = Cut { name: name.into(), stored: shape.into(), rows: None };
         self.tensor(&cut, &Device::Cpu)?.dequantize(&Device::Cpu).map_err(WeightsError::candle(name))
+    }
+
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+        self.checked(name, shape).map(drop)
     }
 
     fn has(&self, name: &str) -> bool {

@@ -21,6 +21,7 @@ pub mod precision;
 pub mod preview;
 pub mod random;
 mod refused;
+pub mod rehearsal;
 mod rows;
 pub mod safetensors;
 
@@ -40,6 +41,9 @@ pub trait TensorSource {
 
     /// The tensor `name` of exactly `shape`, in f32 on the CPU.
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError>;
+
+    /// Looks whether the tensor `name` of exactly `shape` is there, without reading it.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightsError>;
 
     /// Whether a tensor of that name exists.
     fn has(&self, name: &str) -> bool;

@@ -45,6 +45,8 @@ pub struct Obtained {
     pub text: Loaded,
     /// Why random weights stand in for real ones that were wanted.
     pub fallback: Option<String>,
+    /// What a user should know of the choice among files.
+    pub remark: Option<String>,
 }
 
 /// Where weights are.
@@ -68,6 +70,18 @@ pub enum ObtainError {
         id: String,
         /// Ids that look like it.
         near: Vec<String>,
+    },
+    /// In the catalog, but not to be run.
+    #[error(
+        "'{id}' is an embedder: it turns a text into a vector of {dimensions} numbers, for retrieval, and generates \
+         nothing that could be timed; `ctxbench models` lists the models that run, and `ctxbench fetch {id}` \
+         brings this one's files"
+    )]
+    Embedder {
+        /// Its catalog id.
+        id: String,
+        /// Numbers in a vector.
+        dimensions: usize,
     },
     /// Random weights need a shape, and this reference has none at hand.
     #[error(
@@ -137,6 +151,7 @@ struct Known<'a> {
 impl Search<'_> {
     /// Brings the model that `text` names.
     pub fn obtain(&self, text: &str, listener: &mut dyn Listener) -> Result<Obtained, ObtainError> {
+        self.refuse_embedder(text)?;
         match ModelRef::parse(text) {
             ModelRef::Catalog(id) => self.catalog_model(&id, listener),
             ModelRef::Repo(repo) => {
@@ -161,6 +176,19 @@ impl Search<'_> {
     pub(super) fn entry(&self, id: &str) -> Result<&Entry, ObtainError> {
         let unknown = || ObtainError::UnknownId { id: id.into(), near: self.catalog.nearest(id) };
         self.catalog.find(id).ok_or_else(unknown)
+    }
+
+    /// Fails if `text` is the id or the repository of an embedder, and nothing else of that name is there.
+    pub(super) fn refuse_embedder(&self, text: &str) -> Result<(), ObtainError> {
+        let name = match ModelRef::parse(text) {
+            ModelRef::Catalog(id) if self.catalog.find(&id).is_none() => id,
+            ModelRef::Repo(repo) if self.entry_of(&repo).is_none() => repo.id,
+            _ => return Ok(()),
+        };
+        match self.catalog.find_embedder(&name) {
+            Some(e) => Err(ObtainError::Embedder { id: e.id.clone(), dimensions: e.dimensions }),
+            None => Ok(()),
+        }
     }
 
     /// The catalog's entry of a repository.
@@ -273,6 +301,7 @@ impl Search<'_> {
             file_quantization: found.file_quantization.filter(|_| !random),
             text: found.text,
             fallback: None,
+            remark: found.remark,
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct Preview {
 impl Search<'_> {
     /// Looks at what `text` names. Asks the hub for listings at most.
     pub fn preview(&self, text: &str) -> Result<Preview, ObtainError> {
+        self.refuse_embedder(text)?;
         match ModelRef::parse(text) {
             ModelRef::Catalog(id) => {
                 let entry = self.entry(&id)?;

@@ -53,6 +53,10 @@ impl TensorSource for RandomSource {
         Dialect::Seed
     }
 
+    fn check(&self, _name: &str, _shape: &[usize]) -> Result<(), WeightsError> {
+        Ok(())
+    }
+
     /// Every tensor in its plainest form: one for each matrix, nothing fused.
     fn has(&self, name: &str) -> bool {
         !["in_proj_qkvz", "in_proj_ba", "experts.gate_up_proj"].iter().any(|fused| name.contains(fused))

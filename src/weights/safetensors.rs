@@ -142,6 +142,10 @@ impl TensorSource for SafetensorsSource {
         Dialect::Checkpoint
     }
 
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+        self.view(name, shape).map(drop)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.tensors.get(&self.full_name(name)).is_ok()
     }

@@ -10,6 +10,7 @@ use ctxbench::report::definitions::definitions;
 use ctxbench::report::document::{
     Case, Document, FileRecord, Fit, LeftOut, ModelRecord, RatioAt, SCHEMA_VERSION, Summary, WeightsOrigin,
 };
+use ctxbench::report::theory::{Counts, Theory};
 use ctxbench::sample::Sample;
 use ctxbench::stats::estimate::{Estimate, Interval};
 use ctxbench::stats::fit::{Law, LawKind};
@@ -72,8 +73,12 @@ pub fn document() -> Document {
         definitions: definitions(),
         seed: 42,
         models: vec![hub_model(), random_model()],
+        fits: vec![
+            Fit { theory: Some(theory(&cases[..4])), ..fit(&Q8, LawKind::Quadratic) },
+            fit(&Q4, LawKind::Linear),
+            no_fit(),
+        ],
         cases,
-        fits: vec![fit(&Q8, LawKind::Quadratic), fit(&Q4, LawKind::Linear), no_fit()],
         left_out: vec![LeftOut {
             what: format!("{HUB_MODEL}/q8_0/rag/8192"),
             why: "it would take about 40 s of the 3m that the run had; ask for it with --context 8k --max-time 10m"
@@ -87,7 +92,8 @@ pub fn document() -> Document {
     }
 }
 
-fn tool() -> Tool {
+/// The program as no one built it.
+pub fn tool() -> Tool {
     Tool {
         version: "0.0.0-synthetic".into(),
         git_commit: Some("0123456789abcdef".into()),
@@ -96,7 +102,8 @@ fn tool() -> Tool {
     }
 }
 
-fn environment() -> Environment {
+/// A box that is nowhere.
+pub fn environment() -> Environment {
     Environment {
         os: Some("Example Linux 1".into()),
         cpu: Some("Synthetic CPU @ 1.00GHz".into()),
@@ -177,7 +184,7 @@ fn case(model: &str, speed: &Speed, scenario: &str, tokens: u32, output_tokens: 
 }
 
 /// Made-up noise of one percent, the same in every run.
-fn wobble(seed: u32) -> f64 {
+pub fn wobble(seed: u32) -> f64 {
     f64::from(seed.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 * 0.02 + 0.99
 }
 
@@ -202,7 +209,8 @@ fn sample(speed: &Speed, tokens: u32, output_tokens: u32, i: u32) -> Sample {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+/// To a thousandth.
+pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
@@ -339,7 +347,19 @@ fn fit(speed: &Speed, kind: LawKind) -> Fit {
             if kind == LawKind::Linear { 1.5 } else { 0.3 },
         )),
         rag_over_short_ttft: [512, 1024, 2048].map(ratio).to_vec(),
+        theory: None,
     }
+}
+
+/// Counted for the shape of Qwen3-0.6B.
+fn theory(cases: &[Case]) -> Theory {
+    let shape = super::pair::attention_shape();
+    let counts = Counts {
+        shape: &shape,
+        decode_weight_bytes: Some(Q8.weights_bytes),
+        kv_bytes_per_token: shape.kv_bytes_per_token(4),
+    };
+    Theory::of(&counts, &cases.iter().collect::<Vec<_>>())
 }
 
 fn no_fit() -> Fit {
@@ -352,5 +372,6 @@ fn no_fit() -> Fit {
         ttft_ms_per_1000_tokens: None,
         tpot_ms_per_1000_tokens: None,
         rag_over_short_ttft: Vec::new(),
+        theory: None,
     }
 }

@@ -107,3 +107,43 @@ fn a_gguf_file_of_the_catalog_has_its_stated_size() {
     let other = format!("{REPO}@v2:tiny.gguf");
     fetch(&Place::new(), &with("GGUF.."), "", &[&other]).assert_done();
 }
+
+#[test]
+fn an_embedder_is_fetched_and_checked_like_a_model() {
+    let (hub, place) = (StandInHub::start(model_files(), vec![]), Place::new());
+    let weights = &model_files()[3];
+    let entry = |bytes: usize| {
+        format!(
+            r#"[[embedder]]
+id = "vectors"
+repo = "{REPO}"
+license = "MIT"
+dimensions = 8
+max_tokens = 16
+pooling = "mean"
+files = [{{ name = "{}", bytes = {bytes} }}]
+[embedder.shape.bert]
+vocab_size = 100
+hidden_size = 8
+layers = 2
+heads = 2
+intermediate_size = 16
+max_positions = 16
+token_types = 2
+layer_norm_eps = 1e-12
+"#,
+            weights.name
+        )
+    };
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = file.path().to_str().expect("its path is text");
+    fs::write(path, entry(weights.content.len() + 1)).expect("it can be written");
+    place
+        .fetch(&hub, &["vectors", "--catalog", path])
+        .assert_refused(&[&weights.name, "but the catalog states"]);
+    assert!(hub.transfers(&weights.name).is_empty());
+    fs::write(path, entry(weights.content.len())).expect("it can be written");
+    let outcome = place.fetch(&hub, &["Vectors", "--catalog", path]);
+    assert_eq!(outcome.assert_done().stdout.lines().count(), 3);
+    place.assert_nothing_bad();
+}

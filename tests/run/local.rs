@@ -111,3 +111,21 @@ fn a_folder_with_a_tokenizer_sends_its_template_and_one_without_sends_plain_text
     place.run(&args).assert_done();
     assert!(!codes(&place.report()).contains(&"no_chat_template"));
 }
+
+#[test]
+fn of_a_folder_with_two_kinds_of_weights_the_choice_is_said() {
+    let place = Place::new();
+    let args = with(&["--quant", "native", "--scenario", "short"]);
+    let both = word(&fixture("qwen3"));
+    let outcome = place.run(&[&[both.as_str()], &args[..]].concat());
+    outcome.assert_done();
+    assert!(outcome.stderr.contains("the safetensors were taken"), "{}", outcome.stderr);
+    let gguf = place.file("only/model.gguf", fixture_bytes("qwen3/model-q8_0.gguf"));
+    place.file("only/mmproj-model.gguf", "a vision tower");
+    let folder = gguf.strip_suffix("/model.gguf").expect("it ends so");
+    let outcome = place.run(&[&[folder], &args[..]].concat());
+    outcome.assert_done();
+    assert!(outcome.stderr.contains("no safetensors, so model.gguf was taken"), "{}", outcome.stderr);
+    place.file("only/second.gguf", "another");
+    place.run(&[&[folder], &args[..]].concat()).assert_refused(&["model.gguf, second.gguf", "name the one"]);
+}

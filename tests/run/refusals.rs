@@ -32,6 +32,18 @@ fn an_unknown_model_is_answered_with_the_nearest_names() {
 }
 
 #[test]
+fn an_embedder_is_not_run_and_says_what_it_is_for() {
+    let place = Place::new();
+    for name in ["all-minilm-l6-v2", "BAAI/bge-small-en-v1.5"] {
+        for more in [&[][..], &["--dry-run"], &["--weights", "random"]] {
+            let outcome = place.run(&[&with(&[name])[..], more].concat());
+            outcome.assert_refused(&["is an embedder", "384 numbers", "for retrieval", "ctxbench fetch"]);
+        }
+    }
+    assert!(!place.path("out").exists());
+}
+
+#[test]
 fn a_length_that_cannot_be_is_answered_with_the_largest_that_can() {
     let place = Place::new();
     let folder = word(&fixture("qwen3"));
@@ -65,6 +77,26 @@ fn what_does_not_fit_the_memory_is_refused_before_loading() {
         .replace("kv_heads = 2", "kv_heads = 4");
     let deep = place.file("deep.toml", text.replace("head_dim = 16", "head_dim = 1024"));
     run(&deep).assert_refused(&["1024000 tokens", "would not fit", "the largest context that does is"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn experts_that_do_not_fit_the_memory_are_counted_before_loading() {
+    let place = Place::new();
+    let experts = "[model.shape.experts]\ncount = 4096\nused = 8\nwidth = 65536\nrenormalise = true\n";
+    let catalog = place.catalog("intermediate_size = 128\n", "");
+    let text = fs::read_to_string(catalog).unwrap();
+    let text = text.replace("\"qwen3\"", "\"qwen3_moe\"").replace("layers = 2", "layers = 4000") + experts;
+    let catalog = place.file("experts.toml", text);
+    // 4,000 layers of 4,096 experts: 200 TiB and more in any type.
+    for weights in ["random", "auto"] {
+        place.run(&["tiny", "--catalog", &catalog, "--weights", weights]).assert_refused(&[
+            "tiny q8_0 does not fit this box's free memory: it needs",
+            "are free, since all 4096 experts of a layer must be in memory and not only the 8",
+            "none of native, q8_0, q6_k, q4_k fits",
+            "take a smaller model",
+        ]);
+    }
     assert!(!place.path("out").exists());
 }
 

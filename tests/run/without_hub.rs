@@ -51,6 +51,26 @@ fn what_was_asked_for_as_random_needs_no_hub_and_is_no_fallback() {
 }
 
 #[test]
+fn experts_chosen_by_random_weights_are_said_everywhere_and_dense_models_are_not_accused() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(place.catalog("intermediate_size = 128\n", "")).unwrap();
+    let experts = "[model.shape.experts]\ncount = 8\nused = 2\nwidth = 32\nrenormalise = true\n";
+    let catalog = place.file("experts.toml", text.replace("\"qwen3\"", "\"qwen3_moe\"") + experts);
+    let outcome = place.run(&with(&["tiny", "--catalog", &catalog, "--weights", "random"]));
+    let terminal = outcome.assert_done().stdout.clone();
+    assert!(codes(&place.report()).contains(&"random_routing"));
+    let file = |name| std::fs::read_to_string(place.path("out").join(name)).unwrap();
+    for text in [terminal, file("report.json"), file("report.md"), file("report.html")] {
+        assert!(text.contains("random_routing"), "{text}");
+    }
+    let dense = place.catalog("", "");
+    place
+        .run(&with(&["tiny", "--catalog", &dense, "--weights", "random", "--output", "dense"]))
+        .assert_done();
+    assert!(!codes(&place.report_in("dense")).contains(&"random_routing"));
+}
+
+#[test]
 fn offline_falls_back_too_without_a_request() {
     let (hub, place) = (StandInHub::start(tiny_model(), vec![]), Place::new());
     let catalog = place.catalog("", "");

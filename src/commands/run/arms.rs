@@ -2,17 +2,16 @@
 
 use candle_core::Device;
 
-use crate::catalog::memory::{Layout, largest_context};
+use super::fits::Candidate;
+use crate::catalog::memory::Layout;
 use crate::cli::Quantization;
 use crate::config::RunConfig;
-use crate::device::memory::Memory;
 use crate::engine::Engine as _;
 use crate::engine::build::cache_bytes_per_value;
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
-use crate::model::shape::ModelShape;
 use crate::runner::arm::{Arms, LoadedArm, Prompt};
-use crate::runner::plan::{ArmPlan, Room, plan as plan_arm};
+use crate::runner::plan::{ArmPlan, plan as plan_arm};
 use crate::sample::case::{CaseSpec, Kind};
 use crate::weights::obtain::{Obtained, Place};
 use crate::weights::precision::Precision;
@@ -43,7 +42,8 @@ pub fn plan(
         for quantization in quantizations(config, &model.id, file)? {
             let label = label(quantization, file);
             let name = format!("{} {label}", model.id);
-            let plan = plan_arm(config, &name, short_tokens, room(config, &model.shape, quantization))?;
+            let candidate = Candidate { id: &model.id, shape: &model.shape, quantization, file };
+            let plan = plan_arm(config, &name, short_tokens, candidate.room(config)?)?;
             arms.push(ArmSpec { model: index, quantization, label, plan });
         }
     }
@@ -75,17 +75,6 @@ pub fn label(quantization: Quantization, file: Option<&str>) -> String {
         (Some(file), Quantization::Native) => format!("file:{file}"),
         _ => quantization.name(),
     }
-}
-
-/// What this box and the model itself leave room for.
-pub fn room(config: &RunConfig, shape: &ModelShape, quantization: Quantization) -> Room {
-    let layout = layout(config, quantization);
-    let fits = |bytes| Some(largest_context(shape, layout, bytes)?.min(u64::from(u32::MAX)) as u32);
-    let memory = match Memory::now().available_bytes {
-        Some(bytes) => fits(bytes),
-        None => Some(u32::MAX),
-    };
-    Room { max_positions: shape.max_positions as u32, memory }
 }
 
 /// How an arm is held in memory.

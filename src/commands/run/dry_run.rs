@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::arms::{label, layout, quantizations, room};
+use super::arms::{label, layout, quantizations};
+use super::fits::Candidate;
 use super::{Texts, models};
 use crate::catalog::memory::{decode_read_bytes, needed_bytes};
 use crate::cli::Quantization;
@@ -85,7 +86,8 @@ fn arm_lines(
     let mut lines = Vec::new();
     for quantization in quantizations(config, &preview.id, file)? {
         let arm = format!("{} {}", preview.id, label(quantization, file));
-        let plan = plan(config, &arm, short_tokens, room(config, shape, quantization))?;
+        let candidate = Candidate { id: &preview.id, shape, quantization, file };
+        let plan = plan(config, &arm, short_tokens, candidate.room(config)?)?;
         let too_long =
             plan.too_long.iter().map(|case| format!("left out: {arm} {}: {}", case.spec.label(), case.why));
         notes.extend(too_long);

@@ -2,6 +2,7 @@
 
 mod arms;
 mod dry_run;
+mod fits;
 mod models;
 mod output;
 mod progress;

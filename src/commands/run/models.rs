@@ -1,5 +1,7 @@
 //! The models of a run: obtained one after the other, with downloads shown and fallbacks said aloud.
 
+use super::arms::quantizations;
+use super::fits::Candidate;
 use crate::catalog::Catalog;
 use crate::commands::progress::{DownloadBar, remark};
 use crate::config::RunConfig;
@@ -10,7 +12,10 @@ use crate::weights::preview::Preview;
 
 /// Brings every model that was named, or the catalog's default.
 pub fn obtain(config: &RunConfig) -> anyhow::Result<Vec<Obtained>> {
-    for_each(config, obtain_one)
+    for_each(config, |search, name| {
+        refuse_if_too_large(config, search.catalog, name)?;
+        obtain_one(search, name)
+    })
 }
 
 /// Looks at every model that was named, or the catalog's default; downloads nothing.
@@ -40,6 +45,15 @@ fn names(config: &RunConfig, catalog: &Catalog) -> anyhow::Result<Vec<String>> {
     Ok(vec![entry.id.clone()])
 }
 
+/// A model of the catalog that does not fit need not be downloaded to be refused.
+fn refuse_if_too_large(config: &RunConfig, catalog: &Catalog, name: &str) -> anyhow::Result<()> {
+    let Some(entry) = catalog.find(name) else { return Ok(()) };
+    for quantization in quantizations(config, &entry.id, None)? {
+        Candidate { id: &entry.id, shape: &entry.shape, quantization, file: None }.room(config)?;
+    }
+    Ok(())
+}
+
 fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
     let mut listener = BarListener { bar: None };
     let model = search.obtain(name, &mut listener);
@@ -47,6 +61,9 @@ fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
         bar.clear();
     }
     let model = model?;
+    if let Some(text) = &model.remark {
+        remark(text);
+    }
     if let Some(why) = &model.fallback {
         remark(&format!(
             "The weights of {} are not at hand ({why}), so this run uses seeded random \

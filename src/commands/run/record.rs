@@ -49,6 +49,7 @@ impl<'a> Recorder<'a> {
         let facts = RunFacts {
             debug_build: tool.profile != "release",
             random_weights: models.iter().any(random),
+            random_routing: models.iter().any(|m| random(m) && m.shape.experts.is_some()),
             fallback: models.iter().find_map(|m| m.fallback.clone()),
             stand_in_tokenizer: models.iter().any(|m| m.text.tokenizer.name() == "stand-in"),
             single_stream: true,

@@ -3,6 +3,7 @@
 //!
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
+mod add_rows;
 mod causal_conv;
 mod causal_softmax;
 mod chunk_decay;
@@ -13,8 +14,8 @@ mod exp;
 mod route;
 mod scale_add;
 mod silu_mul;
-mod weighted_sum;
 
+pub use add_rows::add_rows;
 pub use causal_conv::{SplitHeads, causal_conv};
 pub use causal_softmax::causal_softmax;
 pub use chunk_decay::chunk_decay;
@@ -24,7 +25,6 @@ pub use delta_step::delta_step;
 pub use route::{Groups, Picks, pick};
 pub use scale_add::scale_add;
 pub use silu_mul::silu_mul;
-pub use weighted_sum::{Mix, weighted_sum};
 
 use candle_core::{DType, Layout, Result, Tensor};
 

@@ -40,14 +40,14 @@ impl Picks {
 pub struct Groups {
     /// Token of each pair.
     pub tokens: Vec<u32>,
-    /// Where the pairs of each token stand, in the order of its picks.
-    pub places: Vec<u32>,
+    /// Weight of each pair.
+    pub weights: Vec<f32>,
     /// One per expert that has tokens, ascending.
     pub spans: Vec<Span>,
 }
 
 /// The pairs of one expert.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Span {
     /// Its index.
     pub expert: usize,
@@ -78,14 +78,14 @@ impl Groups {
             first += rows;
         }
         let mut tokens = vec![0; picks.experts.len()];
-        let mut places = Vec::with_capacity(tokens.len());
-        for (pair, expert) in picks.experts.iter().enumerate() {
+        let mut weights = vec![0.0; picks.experts.len()];
+        for (pair, (expert, weight)) in picks.experts.iter().zip(&picks.weights).enumerate() {
             let place = &mut next[*expert as usize];
             tokens[*place] = (pair / picks.used) as u32;
-            places.push(*place as u32);
+            weights[*place] = *weight;
             *place += 1;
         }
-        Ok(Self { tokens, places, spans })
+        Ok(Self { tokens, weights, spans })
     }
 }
 
@@ -203,6 +203,18 @@ mod tests {
         assert_eq!(got.experts[2..], [0, 2]);
         assert!(of(&[vec![f32::INFINITY, 1.0]], 1).weights[0].is_nan());
         assert!(of(&[vec![f32::NEG_INFINITY; 2]], 2).weights[0].is_nan());
+    }
+
+    #[test]
+    fn groups_hold_every_pair_once_by_expert_and_then_by_token() {
+        let picks =
+            Picks { used: 2, experts: vec![1, 4, 0, 4, 1, 4], weights: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6] };
+        let groups = Groups::new(&picks, 5).unwrap();
+        assert_eq!(groups.tokens, [1, 0, 2, 0, 1, 2]);
+        assert_eq!(groups.weights, [0.3, 0.1, 0.5, 0.2, 0.4, 0.6]);
+        let span = |expert, first, rows| Span { expert, first, rows };
+        assert_eq!(groups.spans, [span(0, 0, 1), span(1, 1, 2), span(4, 3, 3)]);
+        assert!(Groups::new(&picks, 4).unwrap_err().to_string().contains("expert 4 of 4"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A multiply-add is 2 FLOPs. Norms, activations and softmax are not counted. Formulas: `docs/measurement.md`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DeltaNetShape, ModelShape};
 
@@ -10,7 +10,7 @@ use super::{DeltaNetShape, ModelShape};
 pub const DELTA_CHUNK: u64 = 64;
 
 /// FLOPs of a prefill of n tokens: `constant + per_token · n + per_token_squared · n²`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrefillFlops {
     /// The output head, for the last position only.
     pub constant: f64,
@@ -21,7 +21,7 @@ pub struct PrefillFlops {
 }
 
 /// Bytes that one decode step must move with n tokens in the cache: `constant + per_token · n`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeBytes {
     /// Weights as stored, and the state of constant size, read and written.
     pub constant: f64,

@@ -14,6 +14,9 @@ const SIZE: (u32, u32) = (1120, 680);
 /// Plotters writes `font-size` as this divided by 1.24.
 const FONT: (&str, i32) = ("sans-serif", 31);
 
+/// Length of a dash, and of the gap behind it.
+const DASH: u32 = 12;
+
 type Cartesian = Cartesian2d<Ticks, Ticks>;
 type DrawResult<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
@@ -124,11 +127,14 @@ fn line<'a, 'b>(
     chart: &Chart,
     series: &Series,
 ) -> DrawResult<'a> {
-    if series.line.len() < 2 {
-        return Ok(());
+    let style = palette::series(series.look).stroke_width(4);
+    let path = |line: &[Point]| line.iter().map(|point| position(chart, *point)).collect::<Vec<_>>();
+    if series.line.len() > 1 {
+        context.draw_series([PathElement::new(path(&series.line), style)])?;
     }
-    let path: Vec<(f64, f64)> = series.line.iter().map(|point| position(chart, *point)).collect();
-    context.draw_series([PathElement::new(path, palette::series(series.look).stroke_width(4))])?;
+    if series.dashed.len() > 1 {
+        context.draw_series(DashedLineSeries::new(path(&series.dashed), DASH, DASH, style))?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod axis;
 pub mod draw;
+pub mod growth;
 pub mod palette;
 pub mod plots;
 pub mod trace;
@@ -47,6 +48,8 @@ pub struct Series {
     pub medians: Vec<Median>,
     /// A line: a fitted law, a trace, or the medians joined.
     pub line: Vec<Point>,
+    /// A broken line: what counting predicts.
+    pub dashed: Vec<Point>,
 }
 
 /// A point in the units of the axes.
@@ -75,7 +78,8 @@ impl Chart {
                 let ends = median.interval.into_iter().flatten();
                 ends.map(|y| Point { x: median.at.x, y }).chain([median.at])
             });
-            series.samples.iter().copied().chain(series.line.iter().copied()).chain(ends)
+            let lines = series.line.iter().chain(&series.dashed);
+            series.samples.iter().chain(lines).copied().chain(ends)
         })
     }
 }
