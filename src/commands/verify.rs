@@ -126,10 +126,7 @@ fn bar(model: &OpenModel, args: &VerifyArgs, reference: &Reference, file: &str) 
         );
     };
     let theirs = noise(&exact.logits, &rounded.logits)?;
-    Ok(Bar::Rounded(Noise {
-        max_abs_diff: share * theirs.max_abs_diff,
-        mean_kl: share * theirs.mean_kl,
-    }))
+    Ok(Bar::Rounded(Noise { max_abs_diff: share * theirs.max_abs_diff, mean_kl: share * theirs.mean_kl }))
 }
 
 fn print_table(rows: &[PathResult], passed: bool) -> io::Result<()> {

@@ -86,7 +86,8 @@ fn interval(entry: &Entry) -> String {
         None => BASE.into(),
         Some(None) => NOT_AVAILABLE.into(),
         Some(Some(ratio)) => {
-            let level = if ratio.level < 0.949 { format!(", {}", percent(ratio.level)) } else { String::new() };
+            let level =
+                if ratio.level < 0.949 { format!(", {}", percent(ratio.level)) } else { String::new() };
             format!("[{}, {}]{level}", share(ratio.low), share(ratio.high))
         }
     }
@@ -134,7 +135,8 @@ pub fn laws(document: &Document) -> Vec<Laws> {
 /// For k thousands of tokens, the unit of every slope in a report.
 fn prefill_law(theory: &Theory) -> String {
     let law = &theory.prefill_flops;
-    let [constant, linear, square] = [law.constant, 1e3 * law.per_token, 1e6 * law.per_token_squared].map(flops);
+    let [constant, linear, square] =
+        [law.constant, 1e3 * law.per_token, 1e6 * law.per_token_squared].map(flops);
     let meeting = theory.crossover_tokens.prefill.map_or(String::new(), |tokens| {
         format!("; attention, the last term, equals the one before it at {} tokens", count(tokens))
     });
