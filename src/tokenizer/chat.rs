@@ -1,15 +1,17 @@
 //! A model's chat template: messages to the exact text it was trained on.
 //!
-//! Comes in: the template's source, as the hub's files or a GGUF carry it. Goes out: text. Not
-//! here: tools, and `strftime_now`: a timed prompt must not depend on the day.
+//! Comes in: the template's source, as the hub's files or a GGUF carry it, and a conversation.
+//! Goes out: text, byte for byte what transformers renders. Not here: calling a tool, and
+//! `strftime_now`: a timed prompt must not depend on the day.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use thiserror::Error as ThisError;
 
-use super::python_json::tojson;
+use super::{python_json, python_text};
 
 const NAME: &str = "chat_template";
 
@@ -34,6 +36,24 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A function that the model called: its result.
+    Tool,
+}
+
+/// A function that the model asks to have called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// What is called with what. Templates look for it under this name.
+    pub function: Function,
+}
+
+/// A function's name and arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Arguments by name: an object, not an object's text, which only some templates take.
+    pub arguments: Json,
 }
 
 /// One turn of a conversation.
@@ -43,12 +63,18 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// What the model thought before, where it was kept apart from what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// What the model wants called; empty for the other roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
 }
 
 impl Message {
-    /// A turn of `role`.
+    /// A turn of `role`, without thinking and calls.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), reasoning_content: None, tool_calls: Vec::new() }
     }
 }
 
@@ -72,18 +98,39 @@ pub enum Ending {
     LastMessage,
 }
 
+/// Everything that a template may be given.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// The turns so far.
+    pub messages: &'a [Message],
+    /// Functions on offer, each described by a JSON schema; `None` for none.
+    pub tools: Option<&'a [Json]>,
+    /// Whether thinking is asked for.
+    pub thinking: Thinking,
+    /// Where the text stops.
+    pub ending: Ending,
+    /// Further names that some templates read, such as `reasoning_effort` and `preserve_thinking`.
+    pub options: Option<&'a Map<String, Json>>,
+}
+
 /// A parsed chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
+/// The names that transformers hands to a template.
 #[derive(Serialize)]
 struct Context<'a> {
     messages: &'a [Message],
+    // These two are given even where there is nothing in them: to a template, null is not the same as no name.
+    tools: Option<&'a [Json]>,
+    documents: Option<&'a [Json]>,
     add_generation_prompt: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     enable_thinking: Option<bool>,
+    #[serde(flatten)]
+    options: Option<&'a Map<String, Json>>,
 }
 
 impl ChatTemplate {
@@ -94,30 +141,41 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_syntax(syntax.map_err(parse_error)?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", tojson);
+        environment.set_formatter(python_text::formatter);
+        environment.add_filter("string", python_text::string);
+        environment.add_filter("tojson", python_json::tojson);
         environment.add_function("raise_exception", raise_exception);
         environment.add_template_owned(NAME, source.to_owned()).map_err(parse_error)?;
         Ok(Self { environment })
     }
 
-    /// The text that the model is fed for `messages`.
+    /// The text that the model is fed for `messages`, without tools.
     pub fn render(
         &self,
         messages: &[Message],
         thinking: Thinking,
         ending: Ending,
     ) -> Result<String, ChatError> {
+        self.render_conversation(&Conversation { messages, tools: None, thinking, ending, options: None })
+    }
+
+    /// The text that the model is fed for a conversation.
+    pub fn render_conversation(&self, conversation: &Conversation) -> Result<String, ChatError> {
         let context = Context {
-            messages,
-            add_generation_prompt: ending == Ending::AssistantTurn,
-            enable_thinking: match thinking {
+            messages: conversation.messages,
+            tools: conversation.tools,
+            documents: None,
+            add_generation_prompt: conversation.ending == Ending::AssistantTurn,
+            enable_thinking: match conversation.thinking {
                 Thinking::Off => Some(false),
                 Thinking::On => Some(true),
                 Thinking::Unset => None,
             },
+            options: conversation.options,
         };
-        let template = self.environment.get_template(NAME).map_err(|e| ChatError::Render(described(&e)))?;
-        template.render(Serde(&context)).map_err(|e| ChatError::Render(described(&e)))
+        let render_error = |e: Error| ChatError::Render(described(&e));
+        let template = self.environment.get_template(NAME).map_err(render_error)?;
+        template.render(Serde(&context)).map_err(render_error)
     }
 }
 
@@ -136,32 +194,9 @@ fn described(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    // Held to transformers with the templates of Qwen in `tests/text_templates.rs`.
 
     use super::*;
-
-    /// Origin, licence and the script that made the golden texts: `tests/fixtures/chat/README.md`.
-    const QWEN3: &str = include_str!("../../tests/fixtures/chat/qwen3.jinja");
-    const CASES: &str = include_str!("../../tests/fixtures/chat/cases.json");
-    const GOLDEN: &str = include_str!("../../tests/golden/chat_qwen3.json");
-
-    #[test]
-    fn the_template_of_qwen3_renders_as_in_transformers() {
-        let template = ChatTemplate::parse(QWEN3).unwrap();
-        let cases: BTreeMap<String, Vec<Message>> = serde_json::from_str(CASES).unwrap();
-        let golden: BTreeMap<String, String> = serde_json::from_str(GOLDEN).unwrap();
-        assert_eq!(golden.len(), cases.len() * 6);
-        for (name, expected) in golden {
-            let parts: Vec<&str> = name.split('/').collect();
-            let thinking = match parts[1] {
-                "on" => Thinking::On,
-                "off" => Thinking::Off,
-                _ => Thinking::Unset,
-            };
-            let ending = if parts[2] == "generate" { Ending::AssistantTurn } else { Ending::LastMessage };
-            assert_eq!(template.render(&cases[parts[0]], thinking, ending).unwrap(), expected, "{name}");
-        }
-    }
 
     fn hello() -> Vec<Message> {
         vec![Message::new(Role::User, "Hello")]

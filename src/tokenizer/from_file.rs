@@ -6,11 +6,16 @@ use std::path::Path;
 
 use super::{Tokenizer, TokenizerError};
 
+/// What ends an answer in every family of Qwen. config.json, generation_config.json and GGUF files each
+/// name one of the two or both, and not the same one in each family.
+const STOP_TOKENS: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
+
 /// A tokenizer of the hub's library, with the name of what it was made from.
 pub struct HubTokenizer {
     inner: tokenizers::Tokenizer,
     name: &'static str,
     vocab_size: usize,
+    stop_ids: Vec<u32>,
 }
 
 /// Reads a tokenizer.json.
@@ -28,7 +33,16 @@ impl HubTokenizer {
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
         let vocab_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        Self { inner, name, vocab_size }
+        let known = STOP_TOKENS.iter().filter_map(|token| inner.token_to_id(token)).collect::<Vec<_>>();
+        Self { inner, name, vocab_size, stop_ids: Vec::new() }.ending_in(known)
+    }
+
+    /// Adds ids that end an answer.
+    pub(super) fn ending_in(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
+        self.stop_ids.extend(ids);
+        self.stop_ids.sort_unstable();
+        self.stop_ids.dedup();
+        self
     }
 }
 
@@ -54,6 +68,10 @@ impl Tokenizer for HubTokenizer {
     fn vocab_size(&self) -> usize {
         self.vocab_size
     }
+
+    fn stop_ids(&self) -> &[u32] {
+        &self.stop_ids
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +94,7 @@ mod tests {
         assert_eq!(ids[0], fixture::im_start());
         assert_eq!(tokenizer.decode(&ids).unwrap(), "user\nHello 12");
         assert_eq!(tokenizer.name(), "tokenizer.json");
+        assert_eq!(tokenizer.stop_ids(), [fixture::im_start() + 1]);
         assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
     }
 

@@ -1,7 +1,8 @@
 //! A GGUF's own tokenizer, from its metadata.
 //!
 //! candle-core has such a reader, but it turns what it does not know into GPT-2 without a word
-//! (`qwen35` among them), which gives wrong ids. This one refuses.
+//! (`qwen35` among them), which gives wrong ids. This one refuses. `add_bos_token` is not looked at:
+//! no model of Qwen was trained with a token before the text, and some converters set it all the same.
 
 use std::collections::HashMap;
 
@@ -29,6 +30,9 @@ const CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of tokens that are matched whole but are ordinary text.
 const USER_DEFINED: i64 = 4;
 
+/// Where a file names ids that end a text or a turn. Either may be missing.
+const END_KEYS: [&str; 2] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
+
 /// Builds the tokenizer that the metadata describes.
 pub fn build(metadata: &Metadata) -> Result<HubTokenizer, TokenizerError> {
     let kind = string(metadata, "tokenizer.ggml.model")?;
@@ -44,7 +48,17 @@ pub fn build(metadata: &Metadata) -> Result<HubTokenizer, TokenizerError> {
     let mut tokenizer = pipeline(&tokens, merges(metadata)?, regex)
         .map_err(|e: tokenizers::Error| TokenizerError::Build(e.to_string()))?;
     add_marked_tokens(&mut tokenizer, &tokens, &types(metadata, tokens.len())?)?;
-    Ok(HubTokenizer::new(tokenizer, "gguf"))
+    Ok(HubTokenizer::new(tokenizer, "gguf").ending_in(named_ends(metadata, tokens.len())?))
+}
+
+/// Ids that the file itself names as the end of a text or a turn.
+fn named_ends(metadata: &Metadata, tokens: usize) -> Result<Vec<u32>, TokenizerError> {
+    let present = END_KEYS.iter().filter_map(|key| metadata.get(*key).map(|value| (*key, value)));
+    let id = |(key, value)| match integer(value).and_then(|id| u32::try_from(id).ok()) {
+        Some(id) if (id as usize) < tokens => Ok(id),
+        _ => Err(bad(key, format!("it is {value:?}, which is no id below {tokens}"))),
+    };
+    present.map(id).collect()
 }
 
 fn pipeline(
@@ -211,6 +225,30 @@ mod tests {
             metadata.insert(key.clone(), Value::F32(1.0));
             assert!(build(&metadata).err().expect("an error").to_string().contains(&key), "{key}");
         }
+    }
+
+    #[test]
+    fn ends_are_the_known_ones_and_those_that_the_file_names() {
+        let mut metadata = fixture::gguf_metadata("qwen35");
+        let im_end = fixture::im_start() + 1;
+        assert_eq!(build(&metadata).unwrap().stop_ids(), [im_end]);
+        metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(7));
+        metadata.insert("tokenizer.ggml.eot_token_id".into(), Value::U32(im_end));
+        assert_eq!(build(&metadata).unwrap().stop_ids(), [7, im_end]);
+        for value in [Value::U32(im_end + 2), Value::I32(-1), Value::String("</s>".into())] {
+            metadata.insert("tokenizer.ggml.eos_token_id".into(), value);
+            let message = build(&metadata).err().expect("an error").to_string();
+            assert!(message.contains("eos_token_id") && message.contains("no id below"), "{message}");
+        }
+    }
+
+    #[test]
+    fn no_token_comes_before_the_text() {
+        let mut metadata = fixture::gguf_metadata("qwen2");
+        let ids = build(&metadata).unwrap().encode("a b").unwrap();
+        metadata.insert("tokenizer.ggml.add_bos_token".into(), Value::Bool(true));
+        metadata.insert("tokenizer.ggml.bos_token_id".into(), Value::U32(3));
+        assert_eq!(build(&metadata).unwrap().encode("a b").unwrap(), ids);
     }
 
     #[test]

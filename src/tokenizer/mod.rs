@@ -10,6 +10,7 @@ pub mod from_file;
 pub mod from_gguf;
 pub mod load;
 pub mod python_json;
+pub mod python_text;
 pub mod stand_in;
 
 use std::path::PathBuf;
@@ -30,6 +31,12 @@ pub trait Tokenizer: Send + Sync {
 
     /// Smallest number that is larger than every id.
     fn vocab_size(&self) -> usize;
+
+    /// Ids that end an answer, ascending: `<|im_end|>`, `<|endoftext|>` and whatever a GGUF names as its
+    /// end. Empty where none is known. A timed request goes on past them.
+    fn stop_ids(&self) -> &[u32] {
+        &[]
+    }
 }
 
 /// A tokenizer that cannot be used, or refused its input.

@@ -1,6 +1,7 @@
 //! JSON as Python's `json.dumps(x, ensure_ascii=False)` writes it, which chat templates count on.
 //!
-//! Comma and colon are followed by a space, nothing is escaped for HTML, keys keep their order.
+//! Comma and colon are followed by a space, nothing is escaped for HTML, keys keep their order, and
+//! numbers have Python's exponents (not with `indent`). Integers above 2^64 are floats before they come here.
 
 use std::io::{self, Write};
 
@@ -8,6 +9,8 @@ use minijinja::value::Kwargs;
 use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+
+use super::python_text::float;
 
 /// The filter `tojson` of transformers' templates; of its options, `indent` is known.
 pub fn tojson(value: Value, options: Kwargs) -> Result<String, Error> {
@@ -47,6 +50,10 @@ impl Formatter for Spaced {
     fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         out.write_all(b": ")
     }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        out.write_all(float(value).as_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -57,11 +64,11 @@ mod tests {
     fn looks_like_python() {
         let mut environment = minijinja::Environment::new();
         environment.add_filter("tojson", tojson);
-        let json = serde_json::json!({"z": "<a> & 'é'", "b": [1, 2.5, null, true], "c": {}});
+        let json = serde_json::json!({"z": "<a> & 'é'", "b": [1, 2.5, 1e-7, null, true], "c": {}});
         let value = Value::from(minijinja::value::Serde(&json));
         // json.dumps({...}, ensure_ascii=False)
         let plain = environment.render_str("{{ v|tojson }}", minijinja::context!(v => value)).unwrap();
-        assert_eq!(plain, r#"{"z": "<a> & 'é'", "b": [1, 2.5, null, true], "c": {}}"#);
+        assert_eq!(plain, r#"{"z": "<a> & 'é'", "b": [1, 2.5, 1e-07, null, true], "c": {}}"#);
         let list = environment.render_str("{{ [1, 2]|tojson(indent=2) }}", ()).unwrap();
         assert_eq!(list, "[\n  1,\n  2\n]");
         assert!(environment.render_str("{{ 1|tojson(nonsense=2) }}", ()).is_err());

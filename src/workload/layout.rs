@@ -47,6 +47,7 @@ fn plain(messages: &[Message]) -> String {
         Role::System => "System",
         Role::User => "User",
         Role::Assistant => "Assistant",
+        Role::Tool => "Tool",
     };
     let turns = messages.iter().map(|m| format!("{}: {}\n\n", heading(m.role), m.content));
     turns.chain(["Assistant:".to_owned()]).collect()
