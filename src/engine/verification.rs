@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_prompt_beyond_measure_is_stepped_through_only_where_there_are_logits() {
         let prompt = prompt(5000, vec![2048, 2049, 2050, 4998, 4999]);
-        assert_eq!(Path::Prefill.pieces(&prompt), [2048, 3, 1947, 2]);
-        assert_eq!(Path::Steps.pieces(&prompt), [2048, 1, 1, 1, 1947, 1, 1]);
+        assert_eq!(Path::Prefill.pieces(&prompt), [2048, 3, 2947, 2]);
+        assert_eq!(Path::Steps.pieces(&prompt), [2048, 1, 1, 1, 2947, 1, 1]);
     }
 }
