@@ -8,7 +8,7 @@ mod matrices;
 mod possible;
 
 pub use architecture::Architecture;
-pub use growth::{Crossovers, DELTA_CHUNK, DecodeBytes, PrefillFlops};
+pub use growth::{DELTA_CHUNK, DecodeBytes, PrefillFlops};
 pub use matrices::{MatrixGroup, Part};
 pub use possible::Impossible;
 
