@@ -106,15 +106,32 @@ fn what_cannot_be_read_ends_in_a_sentence_and_exit_code_2() {
     }
 }
 
-/// `reports/example/` is a real run: what its JSON renders to now is what lies beside it.
+/// The folders in `reports/` are real runs: what their JSON renders to now is what lies beside it.
 #[test]
-fn the_example_renders_to_the_files_beside_it() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/example");
-    for format in ["json", "md", "html", "csv"] {
-        let output = ctxbench(&["report", &folder.to_string_lossy(), "--format", format]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let file = folder.join(format!("report.{format}"));
-        assert_golden(&file.to_string_lossy(), &text(&output.stdout));
+fn the_published_runs_render_to_the_files_beside_them() {
+    for (run, formats) in [("example", &["json", "md", "html", "csv"][..]), (PAIR, &["json", "md", "html"])] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports").join(run);
+        for format in formats {
+            let output = ctxbench(&["report", &folder.to_string_lossy(), "--format", format]);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let file = folder.join(format!("report.{format}"));
+            assert_golden(&file.to_string_lossy(), &text(&output.stdout));
+        }
+    }
+}
+
+const PAIR: &str = "qwen3-against-qwen3.5";
+
+#[test]
+fn the_published_pair_is_a_release_run_of_attention_against_a_hybrid() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports").join(PAIR);
+    let document = ctxbench::report::document::Document::read(&folder).expect("the run reads");
+    assert_eq!((document.tool.profile.as_str(), document.interrupted), ("release", false));
+    let models: Vec<&str> = document.models.iter().map(|model| model.id.as_str()).collect();
+    assert_eq!(models, ["qwen3-0.6b", "qwen3.5-0.8b"]);
+    for tokens in [512, 1024, 2048, 4096] {
+        let there = document.cases.iter().filter(|case| case.context_tokens == tokens);
+        assert_eq!(there.filter(|case| case.samples.len() == 6 && case.error.is_none()).count(), 2);
     }
 }
 

@@ -55,10 +55,12 @@ fn a_document_fits_the_schema_field_by_field() {
 }
 
 #[test]
-fn the_example_run_fits_the_schema() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/example/report.json");
-    let example: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(errors(&example), Vec::<String>::new());
+fn the_published_runs_fit_the_schema() {
+    for run in ["example", "qwen3-against-qwen3.5"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports").join(run).join("report.json");
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(errors(&report), Vec::<String>::new(), "{run}");
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub struct Precision {
 }
 
 impl Precision {
+    /// f32 as it is: for the small matrices that no quantization touches.
+    pub const SMALL: Self = Self { quantization: Quantization::Native, dtype: DType::F32 };
+
     /// The block type for a matrix with rows of `row_length`; `None` means dense, in [`Self::dtype`].
     pub fn block_type(self, row_length: usize) -> Option<GgmlDType> {
         block_type(self.quantization, row_length)

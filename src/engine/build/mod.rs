@@ -6,7 +6,6 @@ mod feed_forward;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::cli::Quantization;
 use crate::model::decoder::{Decoder, Layer, Mixer};
 use crate::model::linear::{Linear, Matrix};
 use crate::model::norm::RmsNorm;
@@ -106,8 +105,8 @@ impl Builder<'_> {
 
     /// A small matrix that stays in f32 in every quantization, as llama.cpp's converter keeps it.
     fn small(&mut self, name: &str, rows: usize, columns: usize) -> Result<Linear, WeightsError> {
-        let precision = Precision { quantization: Quantization::Native, dtype: DType::F32 };
-        let matrix = self.source.matrix(&Cut::whole(name, rows, columns), precision, self.device)?;
+        let cut = Cut::whole(name, rows, columns);
+        let matrix = self.source.matrix(&cut, Precision::SMALL, self.device)?;
         Linear::new(matrix, None).map_err(WeightsError::candle(name))
     }
 
