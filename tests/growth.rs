@@ -68,7 +68,10 @@ fn the_hybrid_crosses_over_where_it_was_worked_out_by_hand() {
     let weights = shape.parameters() - 1024 * 248_320;
     let bare = [weights as f64 / 12_288.0, (2 * shape.parameters()) as f64 / 12_288.0];
     assert_eq!(bare.map(|tokens| (tokens / 1000.0).round()), [41.0, 122.0]);
-    assert_eq!(theory.crossover_tokens.prefill, Some(((2 * matrices + delta) as f64 / 24_576.0).round() as u64));
+    assert_eq!(
+        theory.crossover_tokens.prefill,
+        Some(((2 * matrices + delta) as f64 / 24_576.0).round() as u64)
+    );
     let constant = 2 * (matrices + 1024 * 248_320) + 2 * 20_201_472;
     assert_eq!(theory.crossover_tokens.decode, Some((constant as f64 / 12_288.0).round() as u64));
     assert!(theory.is_hybrid());
@@ -100,9 +103,18 @@ fn the_first_lines_say_how_much_less_context_costs_on_the_hybrid() {
     let sentences = pair(&document());
     assert_eq!(sentences.len(), 3);
     let [prefill, decode, memory] = [0, 1, 2].map(|at| sentences[at].as_str());
-    assert!(prefill.starts_with("Context costs 4.") && prefill.contains(" times less on synthetic-hybrid-0.8b than on"));
-    assert!(prefill.contains("from 512 to 4,096 tokens of context") && prefill.contains("; counted 4.7"), "{prefill}");
-    assert!(decode.starts_with("Depth costs 9.") && decode.contains("from 0 to 4,096 tokens in the cache"), "{decode}");
+    assert!(
+        prefill.starts_with("Context costs 4.")
+            && prefill.contains(" times less on synthetic-hybrid-0.8b than on")
+    );
+    assert!(
+        prefill.contains("from 512 to 4,096 tokens of context") && prefill.contains("; counted 4.7"),
+        "{prefill}"
+    );
+    assert!(
+        decode.starts_with("Depth costs 9.") && decode.contains("from 0 to 4,096 tokens in the cache"),
+        "{decode}"
+    );
     assert!(memory.starts_with("A token in the cache takes 24.0 KiB against 224 KiB (counted)"), "{memory}");
 }
 
@@ -116,13 +128,20 @@ fn the_first_lines_turn_when_the_data_does() {
 }
 
 #[test]
-fn noise_as_large_as_the_growth_shows_no_difference() {
+fn added_times_that_are_equal_show_no_difference() {
+    // The hybrid adds 4.7 times fewer FLOPs and 9.3 times fewer bytes, here at as many times the time each.
+    let equal = Engine { attention: 2.0 * 4.71, cache: 1.5 * 9.33, ..PLAIN };
+    let sentences = pair(&measured([equal, PLAIN], [LENGTHS; 2]));
+    assert!(sentences[0].starts_with("No difference shown in what context costs on"), "{}", sentences[0]);
+    assert!(sentences[1].starts_with("No difference shown in what depth costs on"), "{}", sentences[1]);
+}
+
+#[test]
+fn noise_beyond_the_growth_claims_nothing() {
     let noisy = Engine { noise: 60.0, ..PLAIN };
     let sentences = pair(&measured([noisy; 2], [&[512, 640]; 2]));
     for (sentence, noun) in sentences.iter().zip(["context", "depth"]) {
-        let none = [format!("No difference shown in what {noun} costs"), format!("No cost of {noun} shown on either")];
-        assert!(none.iter().any(|none| sentence.starts_with(none)), "{sentence}");
-        assert!(!sentence.contains("times less"), "{sentence}");
+        assert!(sentence.starts_with(&format!("No cost of {noun} shown on either")), "{sentence}");
     }
 }
 
@@ -148,7 +167,11 @@ fn lengths_that_are_not_shared_are_not_compared() {
 fn two_samples_claim_nothing() {
     let few = Engine { samples: 2, ..PLAIN };
     let sentences = pair(&measured([few; 2], [LENGTHS; 2]));
-    assert!(sentences[0].starts_with("Cost of context, compared: n/a, fewer than 3 samples"), "{}", sentences[0]);
+    assert!(
+        sentences[0].starts_with("Cost of context, compared: n/a, fewer than 3 samples"),
+        "{}",
+        sentences[0]
+    );
     assert!(sentences[1].starts_with("Cost of depth, compared: n/a"), "{}", sentences[1]);
     let table = growth_table::rows(&measured([few; 2], [LENGTHS; 2]));
     assert!(table.iter().any(|row| row.contains(&"n/a".to_owned())), "{table:?}");

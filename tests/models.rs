@@ -63,7 +63,7 @@ fn the_table_fits_a_hundred_columns_and_ends_with_the_answer() {
     for line in table.lines().filter(|line| !prose(line)) {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(table.lines().any(|line| line.starts_with("  qwen3.5-0.8b *")), "{table}");
+    assert!(table.lines().any(|line| line.starts_with(" qwen3.5-0.8b *")), "{table}");
     let last = table.split("\n\n").last().expect("a last paragraph");
     assert!(last.contains("this box at 32k tokens"), "{last}");
 }

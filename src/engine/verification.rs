@@ -36,6 +36,10 @@ pub struct PathResult {
     pub max_abs_diff: Option<f64>,
     /// Mean over positions of KL(reference ‖ engine); `None` for `greedy` and `state`.
     pub mean_kl: Option<f64>,
+    /// Largest of these divergences; `None` for `greedy` and `state`.
+    pub max_kl: Option<f64>,
+    /// Share of all positions with the same most likely id; `None` for `greedy` and `state`.
+    pub top1_share: Option<f64>,
     /// Whether the most likely id is the same: everywhere, or where the bar asks for it; `None` for `state`.
     pub top1_equal: Option<bool>,
     /// Whether the bar is met.
@@ -195,6 +199,8 @@ fn state(
         prompt: "short",
         max_abs_diff: Some(difference),
         mean_kl: None,
+        max_kl: None,
+        top1_share: None,
         top1_equal: None,
         pass: difference <= tolerance,
     })
@@ -219,6 +225,8 @@ fn greedy(
         prompt: prompt.name,
         max_abs_diff: None,
         mean_kl: None,
+        max_kl: None,
+        top1_share: None,
         top1_equal: Some(equal),
         pass: equal,
     })
@@ -230,7 +238,9 @@ fn row(file: &str, path: &'static str, prompt: &Prompt, compared: Compared) -> P
         path,
         prompt: prompt.name,
         max_abs_diff: Some(compared.max_abs_diff),
-        mean_kl: Some(compared.mean_kl),
+        mean_kl: Some(compared.kl.mean),
+        max_kl: Some(compared.kl.max),
+        top1_share: Some(compared.top1_share),
         top1_equal: Some(compared.top1_equal),
         pass: compared.pass,
     }

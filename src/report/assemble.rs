@@ -104,7 +104,9 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
     let spec = &progress.spec;
     let flops = |tokens| arm.shape.prefill_flops(tokens);
     let limits = Limits {
-        decode_constant_bytes: arm.decode_weight_bytes.map(|bytes| bytes + 2 * arm.shape.constant_state_bytes()),
+        decode_constant_bytes: arm
+            .decode_weight_bytes
+            .map(|bytes| bytes + 2 * arm.shape.constant_state_bytes()),
         kv_bytes_per_token: arm.kv_bytes_per_token,
         prefill_flops: &flops,
         bandwidth: record.environment.memory_bandwidth_bytes_per_s,

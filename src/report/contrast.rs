@@ -109,9 +109,12 @@ fn cost(phase: Phase, hybrid: &Arm, attention: &Arm) -> Option<Sentence> {
     let missing =
         |why: String| Some(Sentence::new(format!("Cost of {}, compared: ", noun(phase)), NOT_AVAILABLE, why));
     let Some(range) = common_range(phase, &samples) else {
-        return missing(", the two were not measured at two common lengths; give both the same of them.".into());
+        return missing(
+            ", the two were not measured at two common lengths; give both the same of them.".into(),
+        );
     };
-    let [a, b] = [(hybrid, &samples[0]), (attention, &samples[1])].map(|(arm, at)| added(range, arm.theory, at));
+    let [a, b] =
+        [(hybrid, &samples[0]), (attention, &samples[1])].map(|(arm, at)| added(range, arm.theory, at));
     let (Some(a), Some(b)) = (a, b) else {
         return missing(format!(
             ", fewer than 3 samples at {} or {} tokens; give more --runs.",
@@ -165,9 +168,7 @@ fn finding(small: &Interval, large: &Interval) -> Finding {
             high: large.high / small.low,
             level,
         }),
-        (false, true, true) if small.high > 0.0 => {
-            Finding::AtLeast { factor: large.low / small.high, level }
-        }
+        (false, true, true) if small.high > 0.0 => Finding::AtLeast { factor: large.low / small.high, level },
         (false, true, true) => Finding::OnlyOnOne,
     }
 }

@@ -86,7 +86,8 @@ fn interval(entry: &Entry) -> String {
         None => BASE.into(),
         Some(None) => NOT_AVAILABLE.into(),
         Some(Some(ratio)) => {
-            let level = if ratio.level < 0.949 { format!(", {}", percent(ratio.level)) } else { String::new() };
+            let level =
+                if ratio.level < 0.949 { format!(", {}", percent(ratio.level)) } else { String::new() };
             format!("[{}, {}]{level}", share(ratio.low), share(ratio.high))
         }
     }
@@ -134,7 +135,8 @@ pub fn laws(document: &Document) -> Vec<Laws> {
 /// For k thousands of tokens, the unit of every slope in a report.
 fn prefill_law(theory: &Theory) -> String {
     let law = &theory.prefill_flops;
-    let [constant, linear, square] = [law.constant, 1e3 * law.per_token, 1e6 * law.per_token_squared].map(flops);
+    let [constant, linear, square] =
+        [law.constant, 1e3 * law.per_token, 1e6 * law.per_token_squared].map(flops);
     let meeting = theory.crossover_tokens.prefill.map_or(String::new(), |tokens| {
         format!("; attention, the last term, equals the one before it at {} tokens", count(tokens))
     });
@@ -174,4 +176,41 @@ fn fitted(fit: &Fit) -> Option<String> {
 
 fn count(tokens: u64) -> String {
     thousands(tokens.try_into().unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::stats::estimate::Interval;
+
+    #[test]
+    fn the_shortest_length_is_the_base_and_the_others_are_held_against_it() {
+        let document = fixture::document();
+        let rows = rows(&document);
+        let theory = document.fits[0].theory.as_ref().unwrap();
+        assert_eq!(rows.len(), theory.prefill.len() + theory.decode.len());
+        let prefill: Vec<&Vec<String>> = rows.iter().filter(|row| row[2] == "prefill").collect();
+        assert_eq!(prefill[0][6..], ["base", "base", "base"]);
+        assert_eq!(prefill[2][3], "2,048");
+        // 880,803,840 + 114,688 n + 311,164,928 / n FLOPs per token, at 2,048 over 512.
+        assert_eq!(prefill[2][6], "+18.7 %");
+    }
+
+    #[test]
+    fn shares_and_work_keep_their_sign_and_their_unit() {
+        assert_eq!([1.12, 0.9, f64::NAN].map(share), ["+12.0 %", "-10.0 %", "n/a"]);
+        assert_eq!([4.69e12, 5.41e11, 2e5].map(flops), ["4.69 TFLOP", "541 GFLOP", "0.200 MFLOP"]);
+    }
+
+    #[test]
+    fn a_fitted_law_is_written_per_thousand_tokens_with_its_signs() {
+        let mut fit = fixture::document().fits[0].clone();
+        let law = fit.ttft.as_mut().unwrap();
+        let around = |value: f64| Interval { value, low: value, high: value, level: 0.95 };
+        law.coefficients = vec![around(-6.0), around(1.9), around(-0.0002)];
+        fit.tpot = None;
+        let expected = "Fitted: TTFT -6.00 ms + 1,900 ms k - 200 ms k² from 64 to 2,048 tokens.";
+        assert_eq!(fitted(&fit).unwrap(), expected);
+    }
 }

@@ -8,9 +8,9 @@ use askama::Template;
 
 use super::charts::{Chart, draw, growth, palette, plots, trace};
 use super::document::{Document, ModelRecord};
+use super::growth_table::{self, Laws};
 use super::headline::{self, Headline};
 use super::table::{self, COLUMNS, Column, status_name};
-use super::growth_table::{self, Laws};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
 use crate::verdict::validity::Status;
@@ -113,7 +113,9 @@ impl Exporter for Html {
 
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
-        let charts = [plots::charts(document), growth::charts(document), trace::charts(document)].into_iter().flatten();
+        let charts = [plots::charts(document), growth::charts(document), trace::charts(document)]
+            .into_iter()
+            .flatten();
         let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
         Ok(Self {
             title: headline::title(document),

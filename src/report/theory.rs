@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::document::Case;
 use super::growth::{self, Measured, Phase};
-use crate::model::shape::ModelShape;
 pub use crate::model::shape::DecodeBytes;
+use crate::model::shape::ModelShape;
 pub use crate::model::shape::PrefillFlops;
 use crate::stats::estimate::{Estimate, Interval};
 use crate::stats::ratio::ratio;

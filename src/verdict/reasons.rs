@@ -176,10 +176,9 @@ pub fn random_weights() -> Reason {
 pub fn random_routing() -> Reason {
     caveat(
         "random_routing",
-        "The routers of the experts are random, and which experts a token takes is not what real weights choose: \
-         the first layer spreads tokens nearly evenly, deeper ones send most tokens to the same few. A token costs \
-         as many operations either way, but a prefill reads fewer experts, and decode steps may find theirs in the \
-         processor's cache, so times may be too short; use --weights hub for real ones."
+        "The routers of the experts are random and spread tokens nearly evenly, which real ones do not. A token \
+         costs as many operations either way, but how many experts a prefill reads, and how well they stay in \
+         caches, is not the real model's; use --weights hub for that."
             .into(),
     )
 }

@@ -31,9 +31,10 @@ impl TensorSource for RandomSource {
     fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
         let first = cut.rows.as_ref().and_then(|rows| rows.first().copied()).unwrap_or(0) as u64;
         let seed = tensor_seed(self.seed, &cut.name).wrapping_add(first);
-        let source = RandomRows { seed, columns: cut.columns() };
-        build(&source, cut.row_count(), cut.columns(), precision, device)
-            .map_err(WeightsError::candle(&cut.name))
+        let columns = cut.columns();
+        let rms = if cut.name == EMBEDDING { EMBEDDING_RMS } else { (columns as f32).powf(-0.5) };
+        let source = RandomRows { seed, columns, half_width: 3f32.sqrt() * rms };
+        build(&source, cut.row_count(), columns, precision, device).map_err(WeightsError::candle(&cut.name))
     }
 
     /// Norms lie near 1, biases and decays near 0; of more than one dimension, as matrices do.
@@ -63,21 +64,29 @@ impl TensorSource for RandomSource {
     }
 }
 
-/// Uniform numbers with variance 1/columns, so that the residual stream neither dies nor explodes.
+/// The table of which a token's first numbers are a row.
+const EMBEDDING: &str = "embed_tokens.weight";
+
+/// Size of a number of the embedding. What layers add is smaller, and what attention adds is nearly the
+/// same for all tokens: beside a small embedding it would send all of them to the same experts.
+const EMBEDDING_RMS: f32 = 8.0;
+
+/// Uniform numbers, of variance 1/columns but for the embedding, so that the residual stream neither
+/// dies nor explodes.
 struct RandomRows {
     seed: u64,
     columns: usize,
+    half_width: f32,
 }
 
 impl Rows for RandomRows {
     fn read(&self, first: usize, out: &mut [f32]) {
-        let half_width = (3.0 / self.columns as f32).sqrt();
         for (index, row) in out.chunks_mut(self.columns).enumerate() {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed.wrapping_add((first + index) as u64));
             for pair in row.chunks_mut(2) {
                 let bits = rng.random::<u64>();
                 for (x, half) in pair.iter_mut().zip([bits as u32, (bits >> 32) as u32]) {
-                    *x = half_width * (half as i32 as f32 * (1.0 / 2_147_483_648.0));
+                    *x = self.half_width * (half as i32 as f32 * (1.0 / 2_147_483_648.0));
                 }
             }
         }

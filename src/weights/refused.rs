@@ -8,7 +8,7 @@ use crate::model::shape::Architecture;
 
 /// Errors at the first key that asks for something else than `architecture` does here.
 pub(super) fn check(config: &Keys<'_>, architecture: Architecture) -> Result<(), WeightsError> {
-    rope(config, architecture)?;
+    rotation(config, architecture)?;
     layers(config, architecture)?;
     gates(config)?;
     if config.flag("use_sliding_window")? == Some(true) {
@@ -29,7 +29,7 @@ pub(super) fn check(config: &Keys<'_>, architecture: Architecture) -> Result<(),
     }
 }
 
-fn rope(config: &Keys<'_>, architecture: Architecture) -> Result<(), WeightsError> {
+fn rotation(config: &Keys<'_>, architecture: Architecture) -> Result<(), WeightsError> {
     for rope in ["rope_scaling", "rope_parameters"].into_iter().filter_map(|key| config.inside(key)) {
         let kind = rope.json.get("rope_type").or_else(|| rope.json.get("type")).and_then(Value::as_str);
         // Text has one position per token, for which mRoPE's sections are plain RoPE.

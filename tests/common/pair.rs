@@ -147,7 +147,8 @@ fn sample(shape: &ModelShape, engine: Engine, spec: &CaseSpec, i: u32) -> Sample
     let (prefill, decode) =
         (shape.prefill_growth(), shape.decode_growth(weight_bytes(shape), BYTES_PER_VALUE));
     let n = f64::from(spec.tokens);
-    let flops = prefill.constant + prefill.per_token * n + engine.attention * prefill.per_token_squared * n * n;
+    let flops =
+        prefill.constant + prefill.per_token * n + engine.attention * prefill.per_token_squared * n * n;
     let prefill_ms = rounded(1000.0 * flops / engine.flops_per_s * noise(7 * i + spec.tokens));
     let mut first = rounded(decode.constant / engine.bytes_per_s * 1000.0);
     let timed = spec.kind != Kind::Decode;

@@ -104,7 +104,7 @@ fn experts_that_do_not_fit_the_memory_are_counted_before_loading() {
 fn a_model_that_is_not_one_of_the_family_is_refused_by_name() {
     let place = Place::new();
     let folder = broken(&place, |config, _| *config = config.replace("\"qwen3\"", "\"llama\""));
-    place.run(&with(&[&folder])).assert_refused(&["'llama'", "it runs qwen2, qwen3"]);
+    place.run(&with(&[&folder])).assert_refused(&["'llama'", "it runs qwen2, qwen2_moe, qwen3"]);
     let folder = broken(&place, |config, _| *config = config.replace("\"num_hidden_layers\": 4,", ""));
     place.run(&with(&[&folder])).assert_refused(&["config.json", "num_hidden_layers"]);
     let folder = broken(&place, |config, _| *config = "{".into());

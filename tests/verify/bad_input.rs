@@ -80,7 +80,7 @@ fn safetensors_that_are_truncated_or_no_safetensors() {
 #[test]
 fn a_configuration_that_is_incomplete_or_nonsense() {
     let changes: [(&str, Value, &str); 8] = [
-        ("hidden_size", Value::Null, "`hidden_size`: it is not there"),
+        ("intermediate_size", Value::Null, "`intermediate_size`: it is not there"),
         ("head_dim", Value::Null, "`head_dim`"),
         ("num_attention_heads", json!(0), "`num_attention_heads`: 0 is not a positive whole number"),
         ("num_key_value_heads", json!(3), "`num_key_value_heads`: 3 does not divide 4 heads"),

@@ -80,7 +80,10 @@ fn half_precision_stays_within_the_noise_of_transformers_own() {
             let rows = passed(kind, &folder.verify(&["--dtype", dtype, "--format", "json"]));
             let per_file = rows.len() / (1 + folder.gguf_files().len());
             assert_eq!(per_file, 3, "{kind}: prefill, steps and chunks of the short prompt");
-            assert!(difference(&rows, &format!("{WEIGHTS} prefill short")) > 1e-4, "{kind} {dtype}: not rounded");
+            assert!(
+                difference(&rows, &format!("{WEIGHTS} prefill short")) > 1e-4,
+                "{kind} {dtype}: not rounded"
+            );
         }
     }
 }

@@ -183,13 +183,13 @@ pub(super) mod tests {
     #[test]
     fn floors_follow_from_the_measured_rates() {
         let implied = healthy().implied.unwrap();
-        // 595,984,384 weights of 34 bytes per 32, and 65,536 of 4 bytes.
-        assert_eq!(implied.decode_read_bytes, 633_233_408 + 262_144);
+        // 751,894,528 weights of 34 bytes per 32, 498,496 of 4 bytes, and a state of 20,201,472 bytes read and written.
+        assert_eq!(implied.decode_read_bytes, 798_887_936 + 1_993_984 + 2 * 20_201_472);
         let floor = implied.tpot_floor_ms.unwrap();
-        assert!((floor - 6.334_955_52).abs() < 1e-9, "{floor}");
-        // 2 × 440,401,920 × 2048 + 2 × 28 × 2048 × 2048² + 2 × 1024 × 151,936 FLOPs
+        assert!((floor - 8.412_848_64).abs() < 1e-9, "{floor}");
+        // 2 × 497,614,848 × 2048 + 18 × (163,840 × 16 + 8 × 6144) × 2048 + 2 × 6 × 2048 × 2048² + 2 × 1024 × 248,320
         let prefill = implied.prefill_floor_ms.unwrap();
-        assert!((prefill - 2_285.233_766_4).abs() < 1e-6, "{prefill}");
+        assert!((prefill - 2_240.266_895_36).abs() < 1e-6, "{prefill}");
     }
 
     #[test]

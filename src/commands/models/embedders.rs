@@ -16,21 +16,18 @@ pub(super) fn write(out: &mut dyn Write, embedders: &[Embedder], footnotes: &[&s
     for line in table(embedders, footnotes).to_string().lines() {
         writeln!(out, "{}", line.trim_end())?;
     }
-    writeln!(
-        out,
-        "\nEmbedders turn a text into a vector, for retrieval: `ctxbench fetch` takes them, `run` does not."
-    )
+    writeln!(out, "\nEmbedders turn a text into a vector, for retrieval: `fetch` takes them, `run` not.")
 }
 
 fn table(embedders: &[Embedder], footnotes: &[&str]) -> Table {
     let mut table = Table::new();
-    let head = ["embedder", "params", "file", "numbers", "max tokens", "pooling", "licence", "notes"];
+    let head = ["embedder", "size", "file", "numbers", "max tokens", "pooling", "licence", "see"];
     table.load_style(presets::NOTHING).set_header(head);
     for embedder in embedders {
         table.add_row(row(embedder, footnotes));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, 1));
         if (1..5).contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -47,6 +44,6 @@ fn row(embedder: &Embedder, footnotes: &[&str]) -> [String; 8] {
         units::thousands(embedder.max_tokens as i64),
         embedder.pooling.name().into(),
         embedder.license.clone(),
-        super::table::numbers(&embedder.unverified, footnotes),
+        super::table::marks(&embedder.unverified, footnotes),
     ]
 }

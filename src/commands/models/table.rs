@@ -23,7 +23,7 @@ pub(super) fn write(out: &mut dyn Write, listing: &Listing) -> io::Result<()> {
     embedders::write(out, &listing.embedders, &footnotes)?;
     writeln!(out)?;
     for (number, text) in footnotes.iter().enumerate() {
-        writeln!(out, "[{}] unverified: {text}", number + 1)?;
+        writeln!(out, "[{}] unverified: {text}", mark(number))?;
     }
     writeln!(out)?;
     listing.answer.iter().try_for_each(|sentence| writeln!(out, "{sentence}"))
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut dyn Write, listing: &Listing) -> io::Result<()> {
 fn table(listing: &Listing, footnotes: &[&str]) -> Table {
     let mut table = Table::new();
     let types = LISTED.iter().map(|(_, name)| *name);
-    let head = ["model", "params", "KV/tok", "state"].into_iter().chain(types).chain(["notes"]);
+    let head = ["model", "size", "KV/tok", "state"].into_iter().chain(types).chain(["see"]);
     table.load_style(presets::NOTHING).set_header(head);
     for family in families(&listing.models) {
         let license = main_license(&family);
@@ -42,7 +42,7 @@ fn table(listing: &Listing, footnotes: &[&str]) -> Table {
         }
     }
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index == NUMBERS { 2 } else { 1 }));
+        column.set_padding((0, 1));
         if (1..=NUMBERS).contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -73,24 +73,30 @@ fn row(line: &Line<'_>, license: &str, available: Option<u64>, footnotes: &[&str
     let model = line.models[0];
     let mark = if model.default { " *" } else { "" };
     let mut row = vec![
-        format!("  {}{mark}", line.name),
-        format!("{}B", units::significant(model.parameters as f64 / 1e9)),
+        format!(" {}{mark}", line.name),
+        billions(model.parameters),
         whole(model.kv_bytes_per_token),
         whole(model.constant_state_bytes),
     ];
     row.extend(model.fits.iter().map(|fit| longest(fit, available)));
     let unverified: Vec<String> = line.models.iter().flat_map(|m| m.unverified.clone()).collect();
     let own_license = (model.license != license).then(|| model.license.clone());
-    let notes = [numbers(&unverified, footnotes), own_license.unwrap_or_default()];
+    let notes = [marks(&unverified, footnotes), own_license.unwrap_or_default()];
     row.push(notes.join(" ").trim().to_owned());
     row
+}
+
+/// `0.75B`, `34.7B`.
+fn billions(parameters: u64) -> String {
+    let billions = parameters as f64 / 1e9;
+    if billions < 1.0 { format!("{billions:.2}B") } else { format!("{}B", units::significant(billions)) }
 }
 
 /// Bytes in whole binary units: `12 KiB`, `19 MiB`, `0`.
 fn whole(bytes: u64) -> String {
     match bytes {
         0 => "0".into(),
-        ..1024 => format!("{bytes} B"),
+        1..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
         _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
     }
@@ -111,11 +117,17 @@ fn rounded_down(tokens: u64) -> String {
     if tokens >= 1024 { format!("{}k", tokens / 1024) } else { tokens.to_string() }
 }
 
-/// The numbers of the footnotes that `notes` are.
-pub(super) fn numbers(notes: &[String], footnotes: &[&str]) -> String {
+/// The marks of the footnotes that `notes` are: `ac`.
+pub(super) fn marks(notes: &[String], footnotes: &[&str]) -> String {
     let is_there = |text: &str| notes.iter().any(|note| note == text);
-    let numbered = footnotes.iter().enumerate().filter(|(_, text)| is_there(text));
-    numbered.map(|(index, _)| (index + 1).to_string()).collect::<Vec<_>>().join(",")
+    let marked = footnotes.iter().enumerate().filter(|(_, text)| is_there(text));
+    marked.map(|(index, _)| mark(index)).collect()
+}
+
+/// The footnote's letter; beyond the alphabet, its number.
+fn mark(index: usize) -> String {
+    let letter = u8::try_from(index).ok().filter(|index| *index < 26);
+    letter.map_or_else(|| format!("({})", index + 1), |index| char::from(b'a' + index).into())
 }
 
 /// Each distinct note, in the order of the models and the embedders.
@@ -133,20 +145,18 @@ fn footnotes(listing: &Listing) -> Vec<&str> {
 
 fn legend(out: &mut dyn Write, listing: &Listing) -> io::Result<()> {
     let types: Vec<&str> = LISTED.iter().map(|(_, name)| *name).collect();
-    let asked = units::tokens(listing.context_tokens);
+    let (types, asked) = (types.join(", "), units::tokens(listing.context_tokens));
     let lines = [
-        format!("\n{}: tokens of context that fit this box's free memory, at most the", types.join(", ")),
-        format!(
-            "model's own limit; (in brackets): less than the {asked} asked for (--context); no: not one."
-        ),
-        "* runs when no model is named. KV/token: bytes of bf16 cache that one token adds. state:".into(),
-        "bytes of f32 state that a conversation takes at any length: 0 where all memory grows with it."
-            .into(),
-        "bf16: `--quant native --dtype bf16`; f32 takes twice the weights. The others: with the packed"
-            .into(),
-        "copy that candle keeps beside them on x86-64. A mixture needs all its experts in memory.".into(),
-        "In brackets behind a family: its licence, where a line names no other.".into(),
-        "name[-x]: two models, name and name-x. Repositories, GGUF files, bytes: --format json.".into(),
+        format!("\n{types}: tokens of context that fit this box's free memory,"),
+        format!("at most the model's own limit; (in brackets): less than the {asked} asked for"),
+        "(--context); no: not one. bf16: `--quant native --dtype bf16`; f32 takes twice".into(),
+        "the weights. The others: with the packed copy that candle keeps beside them on".into(),
+        "x86-64. A mixture needs all its experts in memory. size: parameters.".into(),
+        "KV/tok: bytes of bf16 cache that one token adds. state: bytes of f32 state that".into(),
+        "a conversation takes at any length; 0 where all memory grows with it.".into(),
+        "* runs when no model is named. (In brackets): the family's licence, where a line".into(),
+        "names no other. name[-x]: two models, name and name-x. see: notes below.".into(),
+        "Repositories, GGUF files and bytes: --format json.".into(),
     ];
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
@@ -172,7 +182,7 @@ mod tests {
     #[test]
     fn no_line_of_a_table_is_wider_than_a_hundred_columns() {
         for text in [shown(32_768, 16 << 30), shown(262_144, 1 << 42), shown(512, 1 << 20)] {
-            let tables = text.split("[1] unverified").next().unwrap();
+            let tables = text.split("[a] unverified").next().unwrap();
             for line in tables.lines() {
                 assert!(line.chars().count() <= 100, "{line}");
             }
@@ -191,9 +201,9 @@ mod tests {
     fn a_state_of_constant_size_stands_beside_what_a_token_adds() {
         let text = shown(32_768, 16 << 30);
         let hybrid: Vec<&str> = line(&text, "qwen3.5-0.8b *").split_whitespace().collect();
-        assert_eq!(hybrid[2..7], ["0.752B", "12", "KiB", "20", "MiB"]);
+        assert_eq!(hybrid[2..7], ["0.75B", "12", "KiB", "20", "MiB"]);
         let dense: Vec<&str> = line(&text, "qwen3-0.6b").split_whitespace().collect();
-        assert_eq!(dense[1..5], ["0.596B", "112", "KiB", "0"]);
+        assert_eq!(dense[1..5], ["0.60B", "112", "KiB", "0"]);
     }
 
     #[test]

@@ -50,7 +50,8 @@ const SURE_GAP: f32 = 1.0;
 /// A comparison and its verdict.
 pub(super) struct Compared {
     pub max_abs_diff: f64,
-    pub mean_kl: f64,
+    pub kl: Divergence,
+    pub top1_share: f64,
     pub top1_equal: bool,
     pub pass: bool,
 }
@@ -61,49 +62,64 @@ pub(super) fn compare(
     bar: Bar,
     against: Against,
 ) -> anyhow::Result<Compared> {
-    let Noise { max_abs_diff, mean_kl } = noise(expected, got)?;
+    let (max_abs_diff, kl) = (max_abs_diff(expected, got)?, divergence(expected, got)?);
     let gap = match bar {
         Bar::Exact { .. } => 0.0,
         Bar::Quantized { .. } => SURE_GAP,
         // Two logits that each move by the bar can change places only if they lie closer than twice that.
         Bar::Rounded(bar) => 2.0 * bar.max_abs_diff as f32,
     };
-    let top1_equal = top1_equal(expected, got, gap)?;
+    let top1_equal = top1_share(expected, got, gap)? == 1.0;
+    let top1_share = top1_share(expected, got, f32::NEG_INFINITY)?;
     // A comparison with NaN is false, so output that is not finite never passes.
     let near = match (bar, against) {
-        (Bar::Quantized { .. }, Against::Reference) => mean_kl <= QUANTIZED_MEAN_KL,
+        (Bar::Quantized { .. }, Against::Reference) => kl.mean <= QUANTIZED_MEAN_KL,
         (Bar::Quantized { tolerance }, Against::OwnPrefill) => {
-            max_abs_diff <= tolerance || mean_kl <= STEPS_MEAN_KL
+            max_abs_diff <= tolerance || kl.mean <= STEPS_MEAN_KL
         }
         (Bar::Exact { tolerance }, _) => max_abs_diff <= tolerance,
-        (Bar::Rounded(bar), _) => max_abs_diff <= bar.max_abs_diff && mean_kl <= bar.mean_kl,
+        (Bar::Rounded(bar), _) => max_abs_diff <= bar.max_abs_diff && kl.mean <= bar.mean_kl,
     };
-    Ok(Compared { max_abs_diff, mean_kl, top1_equal, pass: near && top1_equal })
+    Ok(Compared { max_abs_diff, kl, top1_share, top1_equal, pass: near && top1_equal })
 }
 
 /// How far `got` lies from `expected`, both (positions, vocabulary) f32.
 pub fn noise(expected: &Tensor, got: &Tensor) -> candle_core::Result<Noise> {
-    Ok(Noise { max_abs_diff: max_abs_diff(expected, got)?, mean_kl: mean_kl(expected, got)? })
+    Ok(Noise { max_abs_diff: max_abs_diff(expected, got)?, mean_kl: divergence(expected, got)?.mean })
 }
 
 /// Largest absolute difference; NaN if any number is: candle's own maximum passes over NaN.
 pub(super) fn max_abs_diff(expected: &Tensor, got: &Tensor) -> candle_core::Result<f64> {
     let differences = (expected - got)?.abs()?.flatten_all()?.to_vec1::<f32>()?;
-    let worst = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
-    Ok(f64::from(differences.into_iter().fold(0.0, worst)))
+    Ok(differences.into_iter().map(f64::from).fold(0.0, worst))
 }
 
-/// Mean over rows of KL(expected ‖ got), in nats.
-fn mean_kl(expected: &Tensor, got: &Tensor) -> candle_core::Result<f64> {
+/// The larger of two numbers; NaN if either is.
+fn worst(a: f64, b: f64) -> f64 {
+    if a >= b || a.is_nan() { a } else { b }
+}
+
+/// KL(expected ‖ got) over rows, in nats; both NaN if any row is.
+pub(super) struct Divergence {
+    pub mean: f64,
+    pub max: f64,
+}
+
+fn divergence(expected: &Tensor, got: &Tensor) -> candle_core::Result<Divergence> {
     let log = |t: &Tensor| candle_nn::ops::log_softmax(&t.to_dtype(DType::F64)?, D::Minus1);
     let (p, q) = (log(expected)?, log(got)?);
-    (p.exp()? * (&p - &q)?)?.sum(D::Minus1)?.mean_all()?.to_scalar::<f64>()
+    let rows = (p.exp()? * (&p - &q)?)?.sum(D::Minus1)?.to_vec1::<f64>()?;
+    let mean = rows.iter().sum::<f64>() / rows.len() as f64;
+    Ok(Divergence { mean, max: rows.into_iter().fold(0.0, worst) })
 }
 
-/// Whether the largest logit is the same id in every row whose two largest lie more than `gap` apart.
-fn top1_equal(expected: &Tensor, got: &Tensor, gap: f32) -> candle_core::Result<bool> {
+/// Share of the rows whose two largest lie more than `gap` apart in which the largest is the same id; 1 where
+/// there is no such row.
+fn top1_share(expected: &Tensor, got: &Tensor, gap: f32) -> candle_core::Result<f64> {
     let (expected, got) = (expected.to_vec2::<f32>()?, got.to_vec2::<f32>()?);
-    Ok(expected.iter().zip(&got).filter(|(e, _)| lead(e) > gap).all(|(e, g)| largest(e) == largest(g)))
+    let sure: Vec<_> = expected.iter().zip(&got).filter(|(e, _)| lead(e) > gap).collect();
+    let same = sure.iter().filter(|(e, g)| largest(e) == largest(g)).count();
+    Ok(if sure.is_empty() { 1.0 } else { same as f64 / sure.len() as f64 })
 }
 
 fn largest(row: &[f32]) -> Option<usize> {
@@ -178,7 +194,7 @@ mod tests {
         assert!(compare(&reference, &close, bar, Against::Reference).unwrap().pass);
         let flipped = rows(&[[1.0, 3.0, 0.0], [1.0, 0.9, 0.0]]);
         let result = compare(&reference, &flipped, bar, Against::Reference).unwrap();
-        assert!(!result.pass && !result.top1_equal && result.mean_kl > 0.05);
+        assert!(!result.pass && !result.top1_equal && result.kl.mean > 0.05);
         let far = rows(&[[2.7, 1.3, 0.0], [0.9, 1.0, 0.0]]);
         assert!(compare(&reference, &far, bar, Against::Reference).unwrap().pass);
         assert!(!compare(&reference, &far, bar, Against::OwnPrefill).unwrap().pass);
@@ -189,6 +205,19 @@ mod tests {
         // scipy.stats.entropy([0.5, 0.5], [0.25, 0.75]) = 0.14384103622589045
         let p = Tensor::new(&[[0.5f32.ln(), 0.5f32.ln()]], &Device::Cpu).unwrap();
         let q = Tensor::new(&[[0.25f32.ln(), 0.75f32.ln()]], &Device::Cpu).unwrap();
-        assert!((mean_kl(&p, &q).unwrap() - 0.143_841_036_225_890_45).abs() < 1e-7);
+        let one = divergence(&p, &q).unwrap();
+        assert!((one.mean - 0.143_841_036_225_890_45).abs() < 1e-7);
+        let (p, q) = (Tensor::cat(&[&p, &p], 0).unwrap(), Tensor::cat(&[&q, &p], 0).unwrap());
+        let two = divergence(&p, &q).unwrap();
+        assert!((two.max - one.mean).abs() < 1e-12 && (two.mean - one.mean / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_share_of_equal_ids_counts_the_rows_that_the_bar_forgives() {
+        let reference = rows(&[[3.0, 1.0, 0.0], [1.0, 0.9, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 5.0]]);
+        let got = rows(&[[2.9, 1.1, 0.0], [0.9, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 5.0]]);
+        let result =
+            compare(&reference, &got, Bar::Quantized { tolerance: 1e-3 }, Against::Reference).unwrap();
+        assert!(result.top1_equal && result.top1_share == 0.75);
     }
 }

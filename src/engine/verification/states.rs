@@ -32,11 +32,7 @@ struct Pair {
     got: Tensor,
 }
 
-fn key_values(
-    engine: &CandleEngine,
-    reference: &Reference,
-    index: usize,
-) -> anyhow::Result<Vec<Pair>> {
+fn key_values(engine: &CandleEngine, reference: &Reference, index: usize) -> anyhow::Result<Vec<Pair>> {
     let seen = engine.cache().seen(index).ok_or_else(|| other_cache(index))??;
     Ok(vec![
         Pair { expected: reference.state(index, "key")?, got: plain(&seen.keys)? },

@@ -74,3 +74,32 @@ fn counted(phase: Phase, theory: &Theory, measured: &[Measured], line: &[Point])
     };
     (0..=CURVE_PIECES).filter_map(at).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_counted_line_starts_at_the_first_median_and_ends_with_the_measured_range() {
+        let document = fixture::document();
+        let charts = charts(&document);
+        let series = &charts[0].series[0];
+        let (first, last) = (series.line[0], series.line[series.line.len() - 1]);
+        let dashed = &series.dashed;
+        assert_eq!((dashed[0].x, dashed[0].y), (first.x, first.y));
+        let end = dashed[dashed.len() - 1];
+        let theory = document.fits[0].theory.as_ref().unwrap();
+        let counted = theory.prefill[theory.prefill.len() - 1].growth.unwrap().counted;
+        assert_eq!(end.x, last.x);
+        assert!((end.y - first.y * counted).abs() < 1e-9 * end.y, "{end:?}");
+    }
+
+    #[test]
+    fn an_arm_that_was_not_counted_has_no_line() {
+        let mut document = fixture::document();
+        assert_eq!(charts(&document)[0].series.len(), 1, "of three arms one was counted");
+        document.fits[0].theory = None;
+        assert!(charts(&document).is_empty());
+    }
+}
