@@ -5,6 +5,8 @@
 
 mod common;
 
+#[path = "verify/bad_family.rs"]
+mod bad_family;
 #[path = "verify/bad_gguf.rs"]
 mod bad_gguf;
 #[path = "verify/bad_input.rs"]

@@ -63,9 +63,13 @@ pub fn verify(
 ) -> anyhow::Result<Verified> {
     let mut verified = Verified { rows: Vec::new(), prefills: Vec::new() };
     for prompt in prompts(reference, bar) {
-        let prefill = logits(engine, &prompt, Path::Prefill)?;
+        let far = (prompt.ids.len() > LONG).then(|| far(engine, &prompt)).transpose()?;
+        let prefill = match &far {
+            Some(far) => far.prefill.clone(),
+            None => logits(engine, &prompt, &[prompt.ids.len()])?,
+        };
         let compared = compare(&prompt.logits, &prefill, bar, Against::Reference)?;
-        verified.rows.push(row(file, Path::Prefill.name(), &prompt, compared));
+        verified.rows.push(row(file, "prefill", &prompt, compared));
         if let (Bar::Exact { tolerance }, "short", true) = (bar, prompt.name, reference.has_states()) {
             verified.rows.push(state(file, engine, reference, tolerance)?);
         }
@@ -73,9 +77,12 @@ pub fn verify(
             Bar::Exact { .. } | Bar::Rounded(_) => (&prompt.logits, Against::Reference),
             Bar::Quantized { .. } => (&prefill, Against::OwnPrefill),
         };
-        for path in [Path::Steps, Path::Chunks] {
-            let got = logits(engine, &prompt, path)?;
-            verified.rows.push(row(file, path.name(), &prompt, compare(expected, &got, bar, against)?));
+        let (steps, chunks) = match far {
+            Some(far) => (far.steps, logits(engine, &prompt, &LARGE_CHUNKS)?),
+            None => (logits(engine, &prompt, &[1])?, logits(engine, &prompt, &CHUNKS)?),
+        };
+        for (path, got) in [("steps", steps), ("chunks", chunks)] {
+            verified.rows.push(row(file, path, &prompt, compare(expected, &got, bar, against)?));
         }
         if let (Bar::Exact { .. }, Some(expected)) = (bar, &prompt.greedy) {
             verified.rows.push(greedy(file, engine, &prompt, expected)?);
@@ -109,44 +116,34 @@ fn prompts(reference: &Reference, bar: Bar) -> Vec<Prompt> {
     }
 }
 
-/// A way to feed a prompt.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Path {
-    Prefill,
-    Steps,
-    Chunks,
+/// Logits of a prompt of tens of thousands of ids, (positions, vocabulary) on the CPU.
+struct Far {
+    /// Of the stretches that the reference has, each at once.
+    prefill: Tensor,
+    /// Of the same, id by id.
+    steps: Tensor,
 }
 
-impl Path {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Prefill => "prefill",
-            Self::Steps => "steps",
-            Self::Chunks => "chunks",
-        }
-    }
-
-    /// Sizes of the pieces, which add up to the prompt.
-    fn pieces(self, prompt: &Prompt) -> Vec<usize> {
-        let count = prompt.ids.len();
-        match (self, count > LONG) {
-            (Self::Prefill, false) => vec![count],
-            (Self::Prefill, true) => stretches(prompt),
-            (Self::Steps, false) => vec![1; count],
-            (Self::Steps, true) => {
-                let mut at = 0;
-                let kept = |start: usize| prompt.positions.binary_search(&start).is_ok();
-                let cut = |size: usize| {
-                    let start = at;
-                    at += size;
-                    if kept(start) { vec![1; size] } else { vec![size] }
-                };
-                stretches(prompt).into_iter().flat_map(cut).collect()
+/// Runs a prompt once for both: after each stretch with logits it goes back to the stretch's start.
+fn far(engine: &mut CandleEngine, prompt: &Prompt) -> anyhow::Result<Far> {
+    engine.reset()?;
+    let (mut at, mut whole, mut single) = (0, Vec::new(), Vec::new());
+    for size in stretches(prompt) {
+        let piece = &prompt.ids[at..at + size];
+        if prompt.positions.binary_search(&at).is_ok() {
+            engine.mark()?;
+            whole.push(engine.logits_of_all(piece)?);
+            engine.rewind()?;
+            for id in piece {
+                single.push(engine.logits_of_all(&[*id])?);
             }
-            (Self::Chunks, false) => repeated(&CHUNKS, count),
-            (Self::Chunks, true) => repeated(&LARGE_CHUNKS, count),
+        } else {
+            engine.prefill(piece)?;
         }
+        at += size;
     }
+    let join = |parts: &[Tensor]| Tensor::cat(parts, 0)?.to_device(&Device::Cpu);
+    Ok(Far { prefill: join(&whole)?, steps: join(&single)? })
 }
 
 /// Stretches of positions that all have logits in the reference, or all have none: those without need no
@@ -157,7 +154,8 @@ fn stretches(prompt: &Prompt) -> Vec<usize> {
     kept.chunk_by(|a, b| a == b).map(<[bool]>::len).collect()
 }
 
-fn repeated(sizes: &[usize], count: usize) -> Vec<usize> {
+/// `sizes` over and over, until they add up to `count`.
+fn pieces(sizes: &[usize], count: usize) -> Vec<usize> {
     let mut rest = count;
     let cut = |size: &usize| {
         let piece = (*size).min(rest);
@@ -167,11 +165,11 @@ fn repeated(sizes: &[usize], count: usize) -> Vec<usize> {
     sizes.iter().cycle().map_while(cut).collect()
 }
 
-/// Logits at the prompt's positions, fed as `path` does; (positions, vocabulary) on the CPU.
-fn logits(engine: &mut CandleEngine, prompt: &Prompt, path: Path) -> anyhow::Result<Tensor> {
+/// Logits at the prompt's positions, fed in pieces of the given sizes, repeated; (positions, vocabulary) on the CPU.
+fn logits(engine: &mut CandleEngine, prompt: &Prompt, sizes: &[usize]) -> anyhow::Result<Tensor> {
     engine.reset()?;
     let (mut at, mut parts) = (0, Vec::new());
-    for size in path.pieces(prompt) {
+    for size in pieces(sizes, prompt.ids.len()) {
         let piece = &prompt.ids[at..at + size];
         let first = prompt.positions.partition_point(|p| *p < at);
         let kept = prompt.positions[first..].iter().take_while(|p| **p < at + size);
@@ -259,19 +257,13 @@ mod tests {
     }
 
     #[test]
-    fn every_path_feeds_every_id() {
+    fn pieces_and_stretches_hold_every_id() {
         for count in [1, 8, 150, LONG, LONG + 1, 9000] {
-            let prompt = prompt(count, (0..count).filter(|p| p % 1000 < 3).collect());
-            for path in [Path::Prefill, Path::Steps, Path::Chunks] {
-                assert_eq!(path.pieces(&prompt).iter().sum::<usize>(), count);
+            for sizes in [&[count][..], &[1], &CHUNKS, &LARGE_CHUNKS] {
+                assert_eq!(pieces(sizes, count).iter().sum::<usize>(), count);
             }
         }
-    }
-
-    #[test]
-    fn a_prompt_beyond_measure_is_stepped_through_only_where_there_are_logits() {
-        let prompt = prompt(5000, vec![2048, 2049, 2050, 4998, 4999]);
-        assert_eq!(Path::Prefill.pieces(&prompt), [2048, 3, 2947, 2]);
-        assert_eq!(Path::Steps.pieces(&prompt), [2048, 1, 1, 1, 2947, 1, 1]);
+        assert_eq!(pieces(&CHUNKS, 32), [7, 1, 19, 3, 2]);
+        assert_eq!(stretches(&prompt(5000, vec![2048, 2049, 2050, 4998, 4999])), [2048, 3, 2947, 2]);
     }
 }
