@@ -10,8 +10,14 @@ fn with<'a>(words: &[&'a str]) -> Vec<&'a str> {
 
 /// A copy of the fixture `qwen3` in which `change` was made.
 fn broken(place: &Place, change: impl FnOnce(&mut String, &mut Vec<u8>)) -> String {
-    let mut config = String::from_utf8(fixture_bytes("qwen3/config.json")).expect("the fixture is UTF-8");
-    let mut weights = fixture_bytes("qwen3/model.safetensors");
+    broken_kind(place, "qwen3", change)
+}
+
+/// A copy of a fixture in which `change` was made.
+fn broken_kind(place: &Place, kind: &str, change: impl FnOnce(&mut String, &mut Vec<u8>)) -> String {
+    let config = fixture_bytes(&format!("{kind}/config.json"));
+    let mut config = String::from_utf8(config).expect("the fixture is UTF-8");
+    let mut weights = fixture_bytes(&format!("{kind}/model.safetensors"));
     change(&mut config, &mut weights);
     place.file("model/config.json", config);
     place.file("model/model.safetensors", weights);
@@ -166,4 +172,29 @@ fn a_time_limit_ends_the_run_and_one_that_is_too_short_for_anything_says_so() {
     }
     outcome.assert_done();
     assert!((1..200_000).contains(&samples(&place.report())));
+}
+
+/// Gives the tensor whose name ends so another name of the same length.
+fn rename(weights: &mut [u8], from: &str, to: &str) {
+    let at = weights.windows(from.len()).position(|bytes| bytes == from.as_bytes());
+    let at = at.expect("the name is in the header");
+    weights[at..at + to.len()].copy_from_slice(to.as_bytes());
+}
+
+#[test]
+fn experts_that_are_not_all_there_are_named_before_anything_is_read() {
+    let place = Place::new();
+    let folder = broken_kind(&place, "qwen3_moe", |_, weights| {
+        rename(weights, "layers.1.mlp.experts.3.up_proj", "layers.1.mlp.experts.3.uq_proj");
+    });
+    place.run(&with(&[&folder])).assert_refused(&["no tensor 'model.layers.1.mlp.experts.3.up_proj.weight'"]);
+    let folder = broken_kind(&place, "qwen3_5_moe_wrapped", |_, weights| {
+        rename(weights, "layers.1.mlp.experts.down_proj", "layers.1.mlp.experts.dawn_proj");
+    });
+    place.run(&with(&[&folder])).assert_refused(&["no tensor", "layers.1.mlp.experts.down_proj'"]);
+    let folder = broken_kind(&place, "qwen3_5_wrapped", |config, _| {
+        *config = config.replace("\"text_config\"", "\"some_config\"");
+    });
+    place.run(&with(&[&folder])).assert_refused(&["text_config", "it is not there"]);
+    assert!(!place.path("out").exists());
 }
