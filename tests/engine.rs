@@ -49,7 +49,8 @@ fn prompts_across_the_borders_of_blocks_and_batches_agree_with_steps() {
         let whole = all_logits(&mut engine, &ids, &[1100]);
         for pieces in [&[1][..], &[127, 1, 1, 128, 129, 255], &[511, 2, 512, 75], &[513, 587]] {
             let worst = difference(&whole, &all_logits(&mut engine, &ids, pieces));
-            assert!(worst < 1e-4, "{heads}/{kv_heads} heads, pieces {pieces:?}: {worst}");
+            // Random logits reach some hundreds: rounding alone moves them by 2e-4.
+            assert!(worst < 1e-3, "{heads}/{kv_heads} heads, pieces {pieces:?}: {worst}");
         }
     }
 }
