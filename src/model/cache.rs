@@ -6,8 +6,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::delta_state::{DeltaHeads, DeltaState};
-use super::shape::ModelShape;
+use super::delta_state::DeltaState;
+use super::shape::{DeltaNetShape, ModelShape};
 
 /// The caches of all layers.
 #[derive(Debug)]
@@ -54,28 +54,10 @@ pub struct Mark {
     len: usize,
 }
 
-impl Mark {
-    /// Tokens that were held.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing was held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
 impl Cache {
     /// Room for `capacity` tokens in `dtype`; states of gated delta nets are f32.
     pub fn new(shape: &ModelShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
-        let heads = shape.delta_net.as_ref().map(|net| DeltaHeads {
-            key_heads: net.key_heads,
-            value_heads: net.value_heads,
-            key_dim: net.key_dim,
-            value_dim: net.value_dim,
-            conv_width: net.conv_width,
-        });
+        let heads = shape.delta_net.as_ref().map(DeltaNetShape::heads);
         let empty = || Tensor::zeros((shape.kv_heads, capacity, shape.head_dim), dtype, device);
         let layer = |index: usize| match heads.filter(|_| !shape.is_attention(index)) {
             Some(heads) => Ok(LayerCache::Delta(DeltaState::new(heads, dtype, device)?)),

@@ -118,12 +118,6 @@ impl DeltaState {
         self.memory.slice_set(&from.memory, 0, 0)
     }
 
-    /// Bytes that it occupies, whatever was seen.
-    pub fn bytes(&self) -> u64 {
-        let of = |t: &Tensor| (t.elem_count() * t.dtype().size_in_bytes()) as u64;
-        of(&self.conv) + of(&self.memory)
-    }
-
     /// The matrices of all heads (value_heads, key_dim, value_dim), heads in the order stored: a
     /// view, which later tokens change.
     pub fn recurrent(&self) -> Result<Tensor> {

@@ -3,7 +3,8 @@
 //! The shapes are those of Qwen3-0.6B and Qwen3.5-0.8B, so that the counts are real; the times are not,
 //! and the names say so.
 
-use ctxbench::model::shape::{Architecture, AttentionLayers, DeltaNetShape, ModelShape};
+use ctxbench::catalog::Catalog;
+use ctxbench::model::shape::ModelShape;
 use ctxbench::report::assemble::{ArmRecord, RunRecord, assemble};
 use ctxbench::report::document::{Document, ModelRecord, WeightsOrigin};
 use ctxbench::sample::Sample;
@@ -43,48 +44,17 @@ pub const PLAIN: Engine =
 
 /// Qwen3-0.6B: attention in all of 28 layers.
 pub fn attention_shape() -> ModelShape {
-    ModelShape {
-        architecture: Architecture::Qwen3,
-        vocab_size: 151_936,
-        hidden_size: 1024,
-        layers: 28,
-        heads: 16,
-        kv_heads: 8,
-        head_dim: 128,
-        rotary_dim: None,
-        intermediate_size: Some(3072),
-        rope_theta: 1e6,
-        rms_norm_eps: 1e-6,
-        max_positions: 40_960,
-        tie_embeddings: true,
-        delta_net: None,
-        experts: None,
-    }
+    shipped("qwen3-0.6b")
 }
 
 /// Qwen3.5-0.8B: attention in 6 of 24 layers.
 pub fn hybrid_shape() -> ModelShape {
-    ModelShape {
-        architecture: Architecture::Qwen35,
-        vocab_size: 248_320,
-        layers: 24,
-        heads: 8,
-        kv_heads: 2,
-        head_dim: 256,
-        rotary_dim: Some(64),
-        intermediate_size: Some(3584),
-        rope_theta: 1e7,
-        max_positions: 262_144,
-        delta_net: Some(DeltaNetShape {
-            key_heads: 16,
-            value_heads: 16,
-            key_dim: 128,
-            value_dim: 128,
-            conv_width: 4,
-            attention_layers: AttentionLayers::Every(4),
-        }),
-        ..attention_shape()
-    }
+    shipped("qwen3.5-0.8b")
+}
+
+fn shipped(id: &str) -> ModelShape {
+    let catalog = Catalog::load(None).expect("the shipped catalog is whole");
+    catalog.find(id).expect("the shipped catalog has it").shape.clone()
 }
 
 /// The document of `hybrid_pair.json`.

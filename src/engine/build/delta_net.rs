@@ -4,7 +4,6 @@ use candle_core::Tensor;
 
 use super::{Bias, Builder};
 use crate::model::delta_net::{DeltaNet, ValueHeadOrder};
-use crate::model::delta_state::DeltaHeads;
 use crate::model::linear::Linear;
 use crate::model::shape::{Architecture, DeltaNetShape};
 use crate::weights::Dialect;
@@ -36,13 +35,7 @@ impl Builder<'_> {
             decay_bias: self.values(&at("dt_bias"), &[heads])?,
             norm: self.values(&at("norm.weight"), &[net.value_dim])?,
             output: self.linear(&at("out_proj"), hidden, net.value_channels(), Bias::Without)?,
-            heads: DeltaHeads {
-                key_heads: net.key_heads,
-                value_heads: heads,
-                key_dim: net.key_dim,
-                value_dim: net.value_dim,
-                conv_width: net.conv_width,
-            },
+            heads: net.heads(),
             order: self.value_head_order(),
             eps: self.shape.rms_norm_eps,
         })

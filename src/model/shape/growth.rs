@@ -1,4 +1,4 @@
-//! How work grows with context, counted from the shape: FLOPs of a prefill, FLOPs and bytes of a decode step.
+//! How work grows with context, counted from the shape: FLOPs of a prefill, bytes of a decode step.
 //!
 //! A multiply-add is 2 FLOPs. Norms, activations and softmax are not counted. Formulas: `docs/measurement.md`.
 
@@ -63,17 +63,6 @@ impl ModelShape {
         self.prefill_growth().at(tokens)
     }
 
-    /// FLOPs that one decode step must do with `depth` tokens in the cache.
-    pub fn decode_flops(&self, depth: u64) -> f64 {
-        let matrices = 2 * (self.matrix_parameters_per_token() + self.head_parameters());
-        let attention = 4.0 * (self.attention_layers() * self.heads * self.head_dim) as f64 * depth as f64;
-        let delta = self
-            .delta_net
-            .as_ref()
-            .map_or(0, |net| self.delta_layers() as u64 * (recurrent_flops(net) + conv_flops(net)));
-        (matrices + delta) as f64 + attention
-    }
-
     /// How the bytes of a decode step grow, with `weight_bytes` of weights read per step and
     /// keys and values of `bytes_per_value`.
     pub fn decode_growth(&self, weight_bytes: u64, bytes_per_value: u64) -> DecodeBytes {
@@ -82,11 +71,6 @@ impl ModelShape {
             per_token: self.kv_bytes_per_token(bytes_per_value) as f64,
         }
     }
-}
-
-/// Decay, k·S, the correction, its product with k, q·S: 7 per number of the state.
-fn recurrent_flops(net: &DeltaNetShape) -> u64 {
-    7 * (net.value_heads * net.key_dim * net.value_dim) as u64
 }
 
 /// Per token and layer, in chunks of [`DELTA_CHUNK`]: k·k and q·k, the triangular solve for both
@@ -124,7 +108,6 @@ mod tests {
     #[test]
     fn the_delta_nets_cost_what_the_formulas_say() {
         let net = qwen3_5_0_8b().delta_net.unwrap();
-        assert_eq!(recurrent_flops(&net), 114_688 * 16);
         assert_eq!(chunked_flops(&net), 163_840 * 16);
         assert_eq!(conv_flops(&net), 8 * 6144);
     }

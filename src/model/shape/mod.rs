@@ -14,6 +14,8 @@ pub use possible::Impossible;
 
 use serde::{Deserialize, Serialize};
 
+use super::delta_state::DeltaHeads;
+
 /// The numbers that define a decoder. None has a silent default; what is absent is not there in the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,19 +113,25 @@ impl AttentionLayers {
 }
 
 impl DeltaNetShape {
-    /// Channels of all queries, and of all keys.
-    pub fn key_channels(&self) -> usize {
-        self.key_heads * self.key_dim
+    /// The heads alone: what one layer has to know.
+    pub fn heads(&self) -> DeltaHeads {
+        DeltaHeads {
+            key_heads: self.key_heads,
+            value_heads: self.value_heads,
+            key_dim: self.key_dim,
+            value_dim: self.value_dim,
+            conv_width: self.conv_width,
+        }
     }
 
     /// Channels of all values.
     pub fn value_channels(&self) -> usize {
-        self.value_heads * self.value_dim
+        self.heads().value_channels()
     }
 
     /// Channels of the convolution: queries, keys and values.
     pub fn conv_channels(&self) -> usize {
-        2 * self.key_channels() + self.value_channels()
+        self.heads().conv_channels()
     }
 }
 

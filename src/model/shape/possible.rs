@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(shape.impossible(), None);
         assert!(shape.parameters() > 0 && shape.prefill_flops(1 << 24).is_finite());
         assert!(shape.kv_bytes_per_token(4) * shape.max_positions as u64 > 0);
-        assert!(shape.constant_state_bytes() > 0 && shape.decode_flops(1 << 24).is_finite());
+        assert!(shape.constant_state_bytes() > 0);
         shape.layers += 1;
         assert_eq!(field(&shape), "layers");
     }
