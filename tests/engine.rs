@@ -12,11 +12,14 @@ mod second_opinion;
 
 use candle_core::{DType, Device};
 use ctxbench::engine::Engine;
+use ctxbench::engine::load::OpenModel;
 use ctxbench::model::cache::Cache;
 use ctxbench::model::decoder::Logits;
 use ctxbench::model::rope::Rope;
 use ctxbench::model::shape::Architecture;
-use models::{KINDS, all_logits, difference, fixture, fixture_engine, ids, random_engine, reference, shape};
+use models::{
+    KINDS, NATIVE, all_logits, difference, fixture, fixture_engine, ids, random_engine, reference, shape,
+};
 
 #[test]
 fn the_cache_after_a_prompt_is_that_of_transformers() {
@@ -156,4 +159,21 @@ fn the_seed_decides_the_logits() {
         assert_eq!(difference(&first, &again), 0.0);
         assert!(difference(&first, &other) > 0.1);
     }
+}
+
+#[test]
+fn a_tensor_that_is_missing_at_the_end_is_found_before_the_first_layer_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen3_moe");
+    std::fs::copy(fixture.join("config.json"), folder.path().join("config.json")).unwrap();
+    let mut weights = std::fs::read(fixture.join("model.safetensors")).unwrap();
+    let name = b"layers.1.mlp.experts.5.up_proj";
+    let at = weights.windows(name.len()).position(|bytes| bytes == name).unwrap();
+    weights[at + name.len() - 1] = b'k';
+    std::fs::write(folder.path().join("model.safetensors"), weights).unwrap();
+    let mut layers_read = 0;
+    let mut model = OpenModel::folder(folder.path()).unwrap();
+    let error = model.decoder(NATIVE, &Device::Cpu, &mut |_, _| layers_read += 1).unwrap_err();
+    assert!(error.to_string().contains("experts.5.up_proj.weight"), "{error}");
+    assert_eq!(layers_read, 0);
 }

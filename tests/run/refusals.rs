@@ -182,7 +182,7 @@ fn rename(weights: &mut [u8], from: &str, to: &str) {
 }
 
 #[test]
-fn experts_that_are_not_all_there_are_named_before_anything_is_read() {
+fn experts_that_are_not_all_there_are_named() {
     let place = Place::new();
     let folder = broken_kind(&place, "qwen3_moe", |_, weights| {
         rename(weights, "layers.1.mlp.experts.3.up_proj", "layers.1.mlp.experts.3.uq_proj");
