@@ -18,6 +18,8 @@
 //! | [`engine`] | a loaded model that can be asked for tokens |
 //! | [`tokenizer`] | text to ids, chat templates |
 //! | [`prompts`], [`workload`] | scenarios and corpus, and requests of an exact length |
+//! | [`retrieval`] | documents to chunks to vectors, and the chunks nearest to a question |
+//! | [`rag`] | the paired experiment: arms, stage ledger, hybrid |
 //! | [`runner`] | warm-up, random blocks, budgets: samples come out |
 //! | [`stats`] | intervals, fits, comparisons over numbers alone |
 //! | [`verdict`] | whether a number may be trusted |
@@ -35,7 +37,9 @@ pub mod environment;
 pub mod hub;
 pub mod model;
 pub mod prompts;
+pub mod rag;
 pub mod report;
+pub mod retrieval;
 pub mod runner;
 pub mod sample;
 pub mod stats;

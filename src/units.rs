@@ -28,6 +28,33 @@ pub fn parse_percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Parses a share of a whole: `0.25`, or `25%`.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let trimmed = text.trim();
+    let value = match trimmed.strip_suffix('%') {
+        Some(percent) => percent.trim_end().parse().map(|percent: f64| percent / 100.0),
+        None => trimmed.parse::<f64>(),
+    };
+    match value {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("'{text}' is not a share; write 0.25 or 25%")),
+    }
+}
+
+/// Parses a number of things: `300`, `10k` (10,000) or `1m` (1,000,000).
+pub fn parse_count(text: &str) -> Result<u32, String> {
+    let wrong = || format!("'{text}' is not a number of things; write 300, 10k or 1m");
+    let lower = text.trim().to_ascii_lowercase();
+    let (number, factor) = match (lower.strip_suffix('k'), lower.strip_suffix('m')) {
+        (Some(number), _) => (number, 1e3),
+        (_, Some(number)) => (number, 1e6),
+        _ => (lower.as_str(), 1.0),
+    };
+    let count = number.parse::<f64>().map_err(|_| wrong())? * factor;
+    let whole = (1.0..=f64::from(u32::MAX)).contains(&count) && count.fract() == 0.0;
+    if whole { Ok(count as u32) } else { Err(wrong()) }
+}
+
 /// Writes a token count the way [`parse_tokens`] reads it: 2048 becomes `2k`, 1000 stays `1000`.
 pub fn tokens(count: u32) -> String {
     if count >= 1024 && count.is_multiple_of(1024) { format!("{}k", count / 1024) } else { count.to_string() }
@@ -82,6 +109,15 @@ pub fn thousands(value: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_and_counts_are_read_as_people_write_them() {
+        assert_eq!(parse_share("25%"), parse_share(" 0.25"));
+        assert!(parse_share("1.2").is_err() && parse_share("NaN").is_err());
+        assert_eq!((parse_count("10k"), parse_count("1m")), (Ok(10_000), Ok(1_000_000)));
+        assert_eq!(parse_count("1.5k"), Ok(1500));
+        assert!(["0", "", "k", "1e300", "0.5", "-1"].into_iter().all(|text| parse_count(text).is_err()));
+    }
 
     #[test]
     fn token_counts_read_and_write_alike() {

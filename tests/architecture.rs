@@ -32,6 +32,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["model", "weights"]),
     ("config", &["cli", "device", "weights"]),
     ("runner", &["cli", "clock", "config", "engine", "sample", "stats"]),
+    // Embedders are read like models, and stores are searched; what is asked and timed is rag's.
+    ("retrieval", &["catalog", "hub", "model", "prompts", "tokenizer", "units", "weights"]),
+    (
+        "rag",
+        &[
+            "clock",
+            "engine",
+            "prompts",
+            "retrieval",
+            "runner",
+            "sample",
+            "stats",
+            "tokenizer",
+            "units",
+            "workload",
+        ],
+    ),
     // The meaning.
     ("verdict", &["stats", "units"]),
     ("report", &["environment", "model", "sample", "stats", "units", "verdict"]),
@@ -49,7 +66,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hub",
             "model",
             "prompts",
+            "rag",
             "report",
+            "retrieval",
             "runner",
             "sample",
             "stats",

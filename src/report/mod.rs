@@ -15,6 +15,7 @@ pub mod contrast;
 pub mod csv;
 pub mod definitions;
 pub mod document;
+pub mod experiment;
 pub mod fits;
 pub mod groups;
 pub mod growth;

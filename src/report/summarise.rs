@@ -37,6 +37,7 @@ pub fn summarise(kind: Kind, samples: &[Sample], limits: &Limits<'_>) -> Summary
         itl_ms: Estimate::of_groups(&gaps),
         // Of decode at a depth, the last offset is not from a prompt in hand.
         e2e_ms: of(&|s| s.e2e_ms().filter(|_| kind != Kind::Decode)),
+        rag_ttft_ms: of(&|s| s.rag_ttft_ms),
         decode_tokens_per_s: of(&Sample::decode_tokens_per_s),
         prefill_tokens_per_s: of(&Sample::prefill_tokens_per_s),
         mbu: of(&|s| mbu(s, limits)),

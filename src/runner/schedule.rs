@@ -83,7 +83,7 @@ pub fn predict_s(known: &Known, case: &CaseSpec, work: &dyn Fn(u64) -> f64) -> f
     let steps = f64::from(case.output_tokens.saturating_sub(1));
     match case.kind {
         Kind::Decode => known.prefill_s * scale + LEAST_RUNS as f64 * known.step_s * (steps + 1.0),
-        Kind::Short | Kind::Rag => known.prefill_s * scale + known.step_s * steps,
+        _ => known.prefill_s * scale + known.step_s * steps,
     }
 }
 

@@ -90,7 +90,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         self.tell(Event::Sampling { arm: &self.name.clone(), spec: &spec, taken });
         match spec.kind {
             Kind::Decode => self.take_decode(loaded, index),
-            Kind::Short | Kind::Rag => {
+            _ => {
                 let prompt = self.prompt(index);
                 self.campaign.witness.begin();
                 let sample = match prompt {

@@ -11,6 +11,14 @@ pub enum Kind {
     Rag,
     /// Decode steps after a given number of tokens.
     Decode,
+    /// As long as its `rag` twin, without retrieval.
+    Padded,
+    /// As `rag`, with the system text in the cache.
+    RagWarmPrefix,
+    /// As `rag`, with the system text and the first document in the cache.
+    RagWarmDocument,
+    /// The model, or a router before it, decides whether to retrieve.
+    Hybrid,
 }
 
 impl Kind {
@@ -20,6 +28,10 @@ impl Kind {
             Self::Short => "short",
             Self::Rag => "rag",
             Self::Decode => "decode",
+            Self::Padded => "padded",
+            Self::RagWarmPrefix => "rag_warm_prefix",
+            Self::RagWarmDocument => "rag_warm_document",
+            Self::Hybrid => "hybrid",
         }
     }
 }
@@ -110,7 +122,8 @@ impl CaseProgress {
         let complete = self.samples.iter().filter(|s| s.is_complete());
         match self.spec.kind {
             Kind::Decode => complete.filter_map(Sample::tpot_ms).collect(),
-            Kind::Short | Kind::Rag => complete.filter_map(|s| s.ttft_ms).collect(),
+            // The whole pipeline where there is one, else from the prompt in hand.
+            _ => complete.filter_map(|s| s.rag_ttft_ms.or(s.ttft_ms)).collect(),
         }
     }
 }

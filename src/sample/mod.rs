@@ -22,6 +22,66 @@ pub struct Sample {
     pub token_ready_ms: Vec<f64>,
     /// Why this sample has no numbers, or stopped early.
     pub error: Option<String>,
+    /// The question that was asked, where arms are paired by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question_id: Option<String>,
+    /// Where the time of `rag_ttft_ms` went; only in the experiment of `ctxbench rag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages_ms: Option<Stages>,
+    /// Question in hand to first output id on the host, by two clock reads of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rag_ttft_ms: Option<f64>,
+    /// Whether the router sent this question to retrieval; only in scenario `hybrid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<bool>,
+}
+
+/// The stage ledger of one request, in milliseconds; `None` for a stage that this request has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stages {
+    /// Deciding whether to retrieve: the first pass up to the end of its tool call, or the pre-router.
+    pub route: Option<f64>,
+    /// Question to the embedder's ids.
+    pub tokenize_query: Option<f64>,
+    /// Ids to vector.
+    pub embed: Option<f64>,
+    /// Vector to hits.
+    pub search: Option<f64>,
+    /// Hits to texts.
+    pub fetch: Option<f64>,
+    /// Texts to a better order.
+    pub rerank: Option<f64>,
+    /// Texts to one prompt.
+    pub assemble: Option<f64>,
+    /// Prompt to ids.
+    pub tokenize: Option<f64>,
+    /// Forward pass over what no cache holds, restoring of a cached prefix included.
+    pub prefill: Option<f64>,
+    /// Sampling of the first id.
+    pub first_token: Option<f64>,
+}
+
+impl Stages {
+    /// Names and times in the order in which they happen.
+    pub fn in_order(&self) -> [(&'static str, Option<f64>); 10] {
+        [
+            ("route", self.route),
+            ("tokenize_query", self.tokenize_query),
+            ("embed", self.embed),
+            ("search", self.search),
+            ("fetch", self.fetch),
+            ("rerank", self.rerank),
+            ("assemble", self.assemble),
+            ("tokenize", self.tokenize),
+            ("prefill", self.prefill),
+            ("first_token", self.first_token),
+        ]
+    }
+
+    /// All stages together.
+    pub fn sum(&self) -> f64 {
+        self.in_order().iter().filter_map(|(_, ms)| *ms).sum()
+    }
 }
 
 impl Sample {

@@ -13,6 +13,7 @@ pub mod estimate;
 pub mod fit;
 pub mod least_squares;
 pub mod outliers;
+pub mod paired;
 pub mod percentile;
 pub mod ratio;
 pub mod resample;

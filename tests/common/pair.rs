@@ -134,7 +134,7 @@ fn sample(shape: &ModelShape, engine: Engine, spec: &CaseSpec, i: u32) -> Sample
         prefill_ms: timed.then_some(prefill_ms),
         ttft_ms: timed.then_some(first),
         token_ready_ms: (0..spec.output_tokens).map(|t| rounded(first + step * f64::from(t))).collect(),
-        error: None,
+        ..Sample::default()
     }
 }
 

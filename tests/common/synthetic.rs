@@ -10,6 +10,7 @@ use ctxbench::report::definitions::definitions;
 use ctxbench::report::document::{
     Case, Document, FileRecord, Fit, LeftOut, ModelRecord, RatioAt, SCHEMA_VERSION, Summary, WeightsOrigin,
 };
+use ctxbench::report::experiment::Experiment;
 use ctxbench::report::theory::{Counts, Theory};
 use ctxbench::sample::Sample;
 use ctxbench::stats::estimate::{Estimate, Interval};
@@ -65,6 +66,7 @@ pub fn document() -> Document {
         sample.order = order as u32;
     }
     Document {
+        experiment: Experiment::default(),
         schema_version: SCHEMA_VERSION,
         tool: tool(),
         started_at: "2026-01-02T03:04:05Z".into(),
@@ -179,7 +181,7 @@ fn case(model: &str, speed: &Speed, scenario: &str, tokens: u32, output_tokens: 
         samples,
         warmups: 2,
         validity: Validity::default(),
-        error: None,
+        ..Sample::default()
     }
 }
 
@@ -219,6 +221,7 @@ fn summarise(samples: &[Sample]) -> Summary {
         estimate(samples.iter().filter(|s| s.is_complete()).filter_map(metric).collect())
     };
     Summary {
+        rag_ttft_ms: None,
         tokenize_ms: of(|s| s.tokenize_ms),
         prefill_ms: of(|s| s.prefill_ms),
         ttft_ms: of(|s| s.ttft_ms),

@@ -7,9 +7,10 @@ use ctxbench::tokenizer::Tokenizer;
 use ctxbench::tokenizer::from_file::{self, HubTokenizer};
 use serde_json::Value as Json;
 
+use super::common::packages;
+use super::corpus;
 use super::gguf::Vocabulary;
 use super::ranks::{Ranks, Rule};
-use super::{corpus, packages};
 
 /// Rows of the embedding table of Qwen3.
 const ROWS: usize = 151_936;

