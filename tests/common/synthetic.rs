@@ -181,7 +181,7 @@ fn case(model: &str, speed: &Speed, scenario: &str, tokens: u32, output_tokens: 
         samples,
         warmups: 2,
         validity: Validity::default(),
-        ..Sample::default()
+        error: None,
     }
 }
 
@@ -207,7 +207,7 @@ fn sample(speed: &Speed, tokens: u32, output_tokens: u32, i: u32) -> Sample {
         prefill_ms: Some(rounded(ttft - tokenize - 1.0)),
         ttft_ms: Some(ttft),
         token_ready_ms: ready,
-        error: None,
+        ..Sample::default()
     }
 }
 
