@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use ctxbench::environment::{Environment, Tool};
 use ctxbench::report::document::{Case, Document, ModelRecord, SCHEMA_VERSION, Summary, WeightsOrigin};
+use ctxbench::report::experiment::Experiment;
 use ctxbench::sample::Sample;
 use ctxbench::verdict::validity::Validity;
 use serde_json::Value;
@@ -23,7 +24,7 @@ fn sample(order: u32, prompt_tokens: u32, factor: f64) -> Sample {
         prefill_ms: Some(prefill),
         ttft_ms: Some(ttft),
         token_ready_ms: (0..4).map(|i| ttft + 10.0 * factor * f64::from(i)).collect(),
-        error: None,
+        ..Sample::default()
     }
 }
 
@@ -54,6 +55,7 @@ fn case(tokens: u32, factor: f64) -> Case {
 /// A report of two cases whose times are `factor` times the usual ones.
 fn document(factor: f64) -> Document {
     Document {
+        experiment: Experiment::default(),
         schema_version: SCHEMA_VERSION,
         tool: Tool { version: "0.1.0".into(), git_commit: None, profile: "release".into(), features: vec![] },
         started_at: "2025-01-01T00:00:00Z".into(),
