@@ -3,8 +3,6 @@
 //! The first pass keeps its place in the cache: the next one goes on from it. A model that does nothing but
 //! search is stopped after [`MOST_CALLS`].
 
-use anyhow::bail;
-
 use super::bench::{Bench, First};
 use super::pipeline::Pipeline;
 use super::rehearsal::{Asked, common};
@@ -44,6 +42,8 @@ pub struct Routed {
     pub output: Vec<u32>,
     /// Whether a tool call could not be read, and the text was taken for an answer.
     pub malformed: bool,
+    /// Whether it did nothing but search, and was stopped: the sample's error says so.
+    pub looped: bool,
 }
 
 /// A question on its way.
@@ -100,7 +100,8 @@ impl Journey<'_> {
             first = self.search(bench, pipeline, &call)?;
         }
         if self.decision == Decision::Model && self.generate(bench, first, &open, &close)?.is_some() {
-            bail!("the model asked to search {MOST_CALLS} times and did not answer");
+            self.routed.looped = true;
+            anyhow::bail!("the model asked to search {MOST_CALLS} times and again, and did not answer");
         }
         self.answer(bench, first, start)
     }
