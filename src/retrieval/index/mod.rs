@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod fixture;
 mod identity;
-mod source;
+pub mod source;
 #[cfg(test)]
 mod tests;
 
