@@ -72,11 +72,12 @@ impl VectorStore for EmbeddedStore {
             Some(manifest) if manifest.is_of(identity) => manifest,
             other => begin_anew(&self.folder, other, identity)?,
         };
-        let rows = match &manifest.rows {
-            Some(seal) => RowFiles::complete(&self.folder, identity, seal)?,
-            None => RowFiles::resume(&self.folder, identity)?,
+        let rows = || match &manifest.rows {
+            Some(seal) => RowFiles::complete(&self.folder, identity, seal),
+            None => RowFiles::resume(&self.folder, identity),
         };
-        let graph = saved_graph(&self.folder, &manifest, identity)?;
+        let (rows, graph) = rayon::join(rows, || saved_graph(&self.folder, &manifest, identity));
+        let (rows, graph) = (rows?, graph?);
         let (count, identity) = (rows.count(), identity.clone());
         self.opened = Some(Opened { identity, manifest, rows, graph, vectors: None, _lock: lock });
         Ok(count)
