@@ -27,7 +27,6 @@ use crate::clock::Clock;
 const BATCH: u64 = 64;
 
 /// What an index is to be built of, and in.
-#[expect(missing_debug_implementations, reason = "traits of other rooms")]
 pub struct BuildPlan<'a> {
     /// The texts.
     pub chunks: &'a dyn ChunkSource,
