@@ -34,7 +34,7 @@ pub struct BuildPlan<'a> {
     pub embedder: &'a mut dyn Embedder,
     /// Keeps them.
     pub store: &'a mut dyn VectorStore,
-    /// What [`identity`] made of the same chunks, embedder, limit and seed.
+    /// What [`identity()`] made of the same chunks, embedder, limit and seed.
     pub identity: Identity,
     /// Chunks that are embedded; the vectors of those beyond are perturbations. `None`: all are embedded.
     pub perturb_beyond: Option<u64>,

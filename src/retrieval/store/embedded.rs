@@ -1,7 +1,7 @@
 //! The store inside this program: a folder of its own, a graph for searching, and the exact search beside it.
 //!
-//! Comes in: rows. Goes out: hits and texts. Not here: how the files are written ([`rows`]), what a folder
-//! says of itself ([`manifest`]), and the graph ([`graph`]).
+//! Comes in: rows. Goes out: hits and texts. Not here: how the files are written (`rows`), what a folder
+//! says of itself (`manifest`), and the graph (`graph`).
 //!
 //! ```text
 //! open: layout (is it ours?) → lock → manifest (the same index?) → rows (how many are whole?)

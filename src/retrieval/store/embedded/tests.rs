@@ -7,7 +7,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::retrieval::perturb::{gaussian, unit};
-use crate::retrieval::recall;
+
+/// How far bf16 takes a score from that of f32.
+const ROUNDED: f32 = 5e-3;
 
 fn identity(chunks: u64, dimensions: usize) -> Identity {
     Identity { digest: "one".into(), chunks, dimensions }
@@ -190,20 +192,20 @@ proptest! {
         store.open(&identity(count, dimensions)).unwrap();
         store.add(&rows(&vectors(count, dimensions, seed))).unwrap();
         store.finish().unwrap();
-        let queries = vectors(10, dimensions, seed ^ 1);
-        for query in &queries {
+        let (mut right, mut wanted) = (0, 0);
+        for query in &vectors(10, dimensions, seed ^ 1) {
             let hits = store.search(query, k).unwrap();
             prop_assert_eq!(hits.len(), k.min(count as usize));
             prop_assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
             prop_assert_eq!(hits.iter().map(|hit| hit.chunk).collect::<HashSet<_>>().len(), hits.len());
             let exact = store.search_exact(query, count as usize).unwrap().unwrap();
             for hit in &hits {
-                let truth = exact.iter().find(|exact| exact.chunk == hit.chunk);
-                prop_assert!(truth.is_some_and(|truth| (truth.score - hit.score).abs() < 0.01));
+                let truth = exact.iter().find(|exact| exact.chunk == hit.chunk).map(|truth| truth.score);
+                prop_assert!(truth.is_some_and(|truth| (truth - hit.score).abs() < ROUNDED), "{hit:?} {truth:?}");
+                right += u32::from(truth >= exact.get(hits.len() - 1).map(|last| last.score - ROUNDED));
+                wanted += 1;
             }
         }
-        // Rounded to bf16, near-equal vectors may change places.
-        let recall = recall::at_k(&mut store, &queries, k).unwrap();
-        prop_assert!(recall.is_none_or(|recall| recall > 0.9), "{recall:?}");
+        prop_assert!(f64::from(right) >= 0.95 * f64::from(wanted), "{right} of {wanted}");
     }
 }
