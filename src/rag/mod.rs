@@ -2,3 +2,5 @@
 //!
 //! Comes in: an engine, a retrieval pipeline, questions, a clock. Goes out: samples with their stage ledgers.
 //! Not here: what they mean.
+
+pub mod score;

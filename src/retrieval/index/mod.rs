@@ -1,0 +1,3 @@
+//! What an index is built from.
+
+pub mod source;
