@@ -67,10 +67,15 @@ fn words(text: &str) -> Vec<String> {
     let spaced = spaced(&folded(text));
     let mut words: Vec<String> = Vec::new();
     for word in spaced.split_whitespace() {
-        let after_number = words.last().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
+        let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+        let after_number = words.last().is_some_and(|last| is_number(last.trim_start_matches('-')));
         match (after_number, unit(word)) {
             (true, Some(unit)) => words.push(unit.to_owned()),
             _ if ARTICLES.contains(&word) => {}
+            // One word, so that 22 is not found in it.
+            _ if is_number(word) && words.pop_if(|last| last == "minus").is_some() => {
+                words.push(format!("-{}", number(word)));
+            }
             _ => words.push(number(word)),
         }
     }

@@ -115,8 +115,19 @@ impl Template {
             Kind::Lowered => with_first(text, |c| c.to_lowercase().collect()),
             Kind::Opening => format!("At {}, ", cast.subject()),
             Kind::Article => self.article(at, cast),
+            kind if self.stands_first(at) => {
+                let said = cast.said(kind, text);
+                let is_name =
+                    matches!(kind, Kind::Name(_) | Kind::Month(_) | Kind::Weekday { .. } | Kind::Code);
+                if is_name { said } else { with_first(&said, |c| c.to_lowercase().collect()) }
+            }
             kind => cast.said(kind, text),
         }
+    }
+
+    /// Whether the copy's opening stands right before it, so that the sentence no longer begins here.
+    fn stands_first(&self, at: usize) -> bool {
+        at.checked_sub(1).is_some_and(|before| self.pieces[before].kind == Kind::Opening)
     }
 
     /// `a` or `an`, as the word after it asks for.
@@ -124,7 +135,7 @@ impl Template {
         let piece = &self.pieces[at];
         // Behind an article come a space and what changes.
         let next = self.pieces.get(at + 2).map(|_| self.piece_said(at + 2, cast)).unwrap_or_default();
-        let is_upper = self.source.text[piece.range.clone()].starts_with('A');
+        let is_upper = self.source.text[piece.range.clone()].starts_with('A') && !self.stands_first(at);
         let article = if begins_with_vowel(&next) { "an" } else { "a" };
         if is_upper { with_first(article, |c| c.to_uppercase().collect()) } else { article.to_owned() }
     }
