@@ -150,6 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::prompts::corpus::Corpus;
+    use crate::prompts::scenarios::Scenarios;
 
     fn scored(text: &str, answer: &str) -> Scored {
         score(text, answer, &[])
@@ -223,6 +225,22 @@ mod tests {
         for text in ["", " ", "the", "...", "<think></think>"] {
             assert_eq!(score(text, "", &accept), Scored { exact: false, correct: false });
         }
+    }
+
+    #[test]
+    fn every_gold_answer_of_the_handbook_is_right_and_hardly_any_other_one() {
+        let scenarios = Scenarios::shipped().unwrap();
+        let corpus = Corpus::shipped(&scenarios).unwrap();
+        let golds: Vec<_> = corpus.questions.iter().filter_map(|question| question.gold.as_ref()).collect();
+        let mut mistaken = 0;
+        for (at, gold) in golds.iter().enumerate() {
+            for right in gold.accept.iter().chain([&gold.answer]) {
+                assert!(score(right, &gold.answer, &gold.accept).exact, "{right}");
+            }
+            let next = &golds[(at + 1) % golds.len()].answer;
+            mistaken += usize::from(score(next, &gold.answer, &gold.accept).correct);
+        }
+        assert!(mistaken * 50 < golds.len(), "{mistaken} of {}", golds.len());
     }
 
     proptest! {

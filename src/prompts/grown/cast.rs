@@ -211,7 +211,7 @@ mod tests {
         assert!(cast.number("120,000").ends_with("0,000") && cast.number("0.4").starts_with("0."));
         assert_eq!([cast.number("1"), cast.number("0")], ["1", "0"]);
         assert_eq!(cast.code("K0277310").len(), 8);
-        assert!(cast.year("1820").is_none() && cast.year("2017").unwrap() < "2017".to_string());
+        assert!(cast.year("1820").is_none() && cast.year("2017").unwrap().as_str() < "2017");
     }
 
     proptest! {

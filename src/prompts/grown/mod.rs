@@ -164,13 +164,13 @@ impl<'a> Grown<'a> {
         }
     }
 
-    /// A text as long as any copy of a document is, as `cost` weighs words, and for each border that `cut` sets in
-    /// it the byte of the document where that border lies.
+    /// Parts of a document whose every copy is as long as `cut` allows: `cut` is given a text of the longest words
+    /// that copies use, as `cost` weighs them, and its borders are found again in the document.
     pub(crate) fn cut_for_all<E>(
         &self,
         document: usize,
         cost: &dyn Fn(&str) -> usize,
-        cut: &dyn Fn(&str) -> Result<Vec<Range<usize>>, E>,
+        cut: impl FnOnce(&str) -> Result<Vec<Range<usize>>, E>,
     ) -> Result<Vec<Range<usize>>, E> {
         let casts = WEIGHED.into_iter().filter_map(|copy| self.cast(copy)).collect();
         let said = self.documents[document].said(&Costliest::new(casts, cost));

@@ -59,7 +59,7 @@ impl<'a> ChunkedCorpus<'a> {
             // An error here comes up again where the whole is cut.
             let cost = |word: &str| tokenizer.encode(word).map_or(word.len(), |ids| ids.len());
             parts(&grown, |document| {
-                grown.cut_for_all(document, &cost, &|text| chunking.cut(text, tokenizer))
+                grown.cut_for_all(document, &cost, |text| chunking.cut(text, tokenizer))
             })?
         } else {
             Vec::new()
