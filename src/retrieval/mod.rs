@@ -5,8 +5,10 @@
 
 use std::ops::ControlFlow;
 
+
 use thiserror::Error;
 
+pub mod chunks;
 pub mod index;
 pub mod perturb;
 pub mod recall;

@@ -5,6 +5,7 @@
 //! | [`percentile`] | which value lies at p %, and may it be printed |
 //! | [`estimate`] | the median of these values, and how sure is it |
 //! | [`two_samples`], [`ratio`], [`compare`] | do two sets of values differ, and by what factor |
+//! | [`proportion`] | what share of questions was answered, and do two shares differ |
 //! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
 //! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
 
@@ -15,6 +16,7 @@ pub mod least_squares;
 pub mod outliers;
 pub mod paired;
 pub mod percentile;
+pub mod proportion;
 pub mod ratio;
 pub mod resample;
 pub mod settled;
