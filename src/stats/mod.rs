@@ -17,5 +17,6 @@ pub mod paired;
 pub mod percentile;
 pub mod ratio;
 pub mod resample;
+pub mod router;
 pub mod settled;
 pub mod two_samples;
