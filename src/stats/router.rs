@@ -57,7 +57,7 @@ pub fn decide(labelled: &[Labelled], threshold: f64) -> Vec<Decision> {
     labelled.iter().map(|one| Decision { routed: one.score >= threshold, needs: one.needs }).collect()
 }
 
-/// The threshold with the best F1: the middle of the gap between two scores, the lowest of equally good ones,
+/// The threshold with the best F1 of those that route some questions and not all: the middle of the gap between two scores, the lowest of equally good ones,
 /// since a question that is routed in vain costs time and one that is not routed costs the answer.
 ///
 /// `None` if the questions are all of one kind, all scores are equal, or one is not finite: there is nothing to fit.
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn matches_scikit_learn() {
-        // precision_recall_fscore_support([1,1,0,1,0,0,1], [1,0,1,1,0,1,1], average="binary"): 0.6, 0.75, 0.6667
+        // sklearn 1.9.1, precision_recall_fscore_support([1,1,0,1,0,0,1], [1,0,1,1,0,1,1], average="binary"): 0.6, 0.75, 0.6667
         let needs = [true, true, false, true, false, false, true];
         let routed = [true, false, true, true, false, true, true];
         let decisions: Vec<Decision> =
