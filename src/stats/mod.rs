@@ -3,8 +3,10 @@
 //! | file | question it answers |
 //! |---|---|
 //! | [`percentile`] | which value lies at p %, and may it be printed |
+//! | [`percentile_interval`] | and how sure is it |
 //! | [`estimate`] | the median of these values, and how sure is it |
 //! | [`two_samples`], [`ratio`], [`compare`] | do two sets of values differ, and by what factor |
+//! | [`paired`] | how much do two arms differ over the same questions |
 //! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
 //! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
 
@@ -15,6 +17,7 @@ pub mod least_squares;
 pub mod outliers;
 pub mod paired;
 pub mod percentile;
+pub mod percentile_interval;
 pub mod ratio;
 pub mod resample;
 pub mod settled;
