@@ -7,6 +7,7 @@
 //! | [`estimate`] | the median of these values, and how sure is it |
 //! | [`two_samples`], [`ratio`], [`compare`] | do two sets of values differ, and by what factor |
 //! | [`paired`] | how much do two arms differ over the same questions |
+//! | [`proportion`], [`mixture`] | which share is right, what a mix of two kinds takes |
 //! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
 //! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
 
@@ -14,10 +15,12 @@ pub mod compare;
 pub mod estimate;
 pub mod fit;
 pub mod least_squares;
+pub mod mixture;
 pub mod outliers;
 pub mod paired;
 pub mod percentile;
 pub mod percentile_interval;
+pub mod proportion;
 pub mod ratio;
 pub mod resample;
 pub mod settled;
