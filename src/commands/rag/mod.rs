@@ -1,5 +1,7 @@
 //! `ctxbench rag`: from what was typed to a report with verdicts. Wiring: each step is another room's.
 
+mod config;
+
 use std::process::ExitCode;
 
 use crate::cli::RagArgs;
