@@ -5,7 +5,7 @@ use super::{Evidence, SizePoint, Verdict};
 use crate::stats::paired::Paired;
 use crate::stats::percentile::median;
 use crate::stats::percentile_interval::percentile_interval;
-use crate::units::{milliseconds, thousands};
+use crate::units::{span, thousands};
 
 /// Requests that a p99 needs.
 const NEEDED_FOR_P99: usize = 662;
@@ -19,12 +19,13 @@ pub(super) fn size(evidence: &Evidence, rule: Rule) -> Verdict {
     let all: Vec<SizePoint> = blocks.concat();
     let sizes = all.iter().map(|point| point.chunks);
     let (Some(least), Some(most)) = (sizes.clone().min(), sizes.max()) else {
-        return rule
-            .untested("the short prompt was not measured beside corpora of several sizes; give --sizes");
+        return rule.untested(
+            "the short prompt was not measured beside corpora of several sizes; give --corpus-sizes",
+        );
     };
     if (most as f64) < LEAST_SPAN * least as f64 {
         return rule.untested(format!(
-            "the corpora, {} to {} chunks, do not lie a factor of {LEAST_SPAN:.0} apart; give --sizes that do",
+            "the corpora, {} to {} chunks, do not lie a factor of {LEAST_SPAN:.0} apart; give --corpus-sizes that do",
             thousands(least as i64),
             thousands(most as i64)
         ));
@@ -40,7 +41,7 @@ pub(super) fn size(evidence: &Evidence, rule: Rule) -> Verdict {
         "From {} to {} chunks, each factor of 10 changes the short prompt's TTFT of {} by {} (n = {} blocks).",
         thousands(least as i64),
         thousands(most as i64),
-        milliseconds(typical),
+        span(typical),
         percent(growth.median),
         growth.n
     );
@@ -94,9 +95,9 @@ pub(super) fn service_level(evidence: &Evidence, rule: Rule) -> Verdict {
         .collect();
     let told = format!(
         "99 of 100 searches, embedding included, end within {} (interval {} to {}, n = {requests}): {}.",
-        milliseconds(p99.value),
-        milliseconds(p99.low),
-        milliseconds(p99.high),
+        span(p99.value),
+        span(p99.low),
+        span(p99.high),
         each.join(", ")
     );
     let share = crate::stats::estimate::Interval {

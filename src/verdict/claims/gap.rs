@@ -3,7 +3,7 @@
 use super::decide::{Rule, interval, percent, values};
 use super::{Evidence, QuestionBlock, Verdict};
 use crate::stats::paired::Paired;
-use crate::units::milliseconds;
+use crate::units::span;
 
 /// Share of blocks in which RAG may have been the faster one, against the rest.
 const MOST_WITHOUT_GAP: f64 = 0.1;
@@ -82,9 +82,9 @@ impl<'a> Gap<'a> {
             return Err(format!(
                 "inconclusive: RAG is not shown to be slower, so there is no gap to divide (RAG less short: {}, \
                  interval {} to {})",
-                milliseconds(ms.median),
-                milliseconds(shown.low),
-                milliseconds(shown.high)
+                span(ms.median),
+                span(shown.low),
+                span(shown.high)
             ));
         }
         let blocks = blocks.iter().filter(|block| gap_ms(block).is_some_and(|gap| gap > 0.0)).collect();
@@ -97,11 +97,7 @@ impl<'a> Gap<'a> {
     }
 
     fn told(&self) -> String {
-        format!(
-            "Of the {} that RAG adds to the first token (n = {})",
-            milliseconds(self.ms.median),
-            self.ms.n
-        )
+        format!("Of the {} that RAG adds to the first token (n = {})", span(self.ms.median), self.ms.n)
     }
 }
 
@@ -140,7 +136,7 @@ mod tests {
         let v = judged(&divided(&[0.97, 0.96, 0.98, 0.97, 0.95, 0.97]), "H6a");
         assert_eq!(v.status, Outcome::Supported);
         assert!(
-            v.reason.contains("Of the 1,000 ms that RAG adds")
+            v.reason.contains("Of the 1.00 s that RAG adds")
                 && v.reason.contains("97.0 % is the long prompt")
         );
         assert_eq!(judged(&divided(&[0.2, 0.25, 0.3, 0.22, 0.21, 0.2]), "H6a").status, Outcome::NotSupported);

@@ -4,7 +4,7 @@ use super::decide::{Rule, percent, values};
 use super::{Evidence, Outcome, QuestionBlock, Verdict};
 use crate::stats::paired::Paired;
 use crate::stats::percentile::median;
-use crate::units::milliseconds;
+use crate::units::span;
 
 /// H6: TTFT that RAG adds, as a share of the short TTFT.
 pub(super) fn first_token(evidence: &Evidence, rule: Rule) -> Verdict {
@@ -67,9 +67,9 @@ impl Finding {
         let to = if ms == "off" { to.replacen("to ", "off ", 1) } else { to.into() };
         format!(
             "RAG {verb} {} {to}, {} of the {} that the same questions take alone (n = {} pairs).",
-            milliseconds(self.added_ms.median.abs()),
+            span(self.added_ms.median.abs()),
             percent(self.share.median.abs()),
-            milliseconds(self.without_ms),
+            span(self.without_ms),
             self.share.n
         )
     }
