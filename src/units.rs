@@ -77,6 +77,15 @@ pub fn milliseconds(ms: f64) -> String {
     if ms >= 10_000.0 { format!("{} s", significant(ms / 1000.0)) } else { format!("{} ms", significant(ms)) }
 }
 
+/// Writes a time for reading: milliseconds below one second, seconds from there on: `312 ms`, `4.20 s`.
+pub fn span(ms: f64) -> String {
+    if ms.abs() >= 999.5 {
+        format!("{} s", significant(ms / 1000.0))
+    } else {
+        format!("{} ms", significant(ms))
+    }
+}
+
 /// Three significant digits, never in scientific notation; integers from 1,000 on, with separators.
 pub fn significant(value: f64) -> String {
     let size = value.abs();

@@ -4,9 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::document::LeftOut;
 use crate::stats::estimate::Estimate;
 use crate::stats::paired::Paired;
-use crate::verdict::claims::Verdict;
+use crate::verdict::claims::rules::Later;
+use crate::verdict::claims::{Evidence, Rules, Verdict, judge};
 
 /// Everything that the experiment adds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,28 @@ pub struct Experiment {
     /// One per claim, those that were not testable included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
+    /// When the rules of the verdicts were written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_date: Option<String>,
+    /// Claims that this program cannot test yet, and what it would take.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_tested: Vec<LeftOut>,
+}
+
+impl Experiment {
+    /// Adds the verdicts of `rules` on the evidence, and the claims that they leave for later.
+    pub fn with_verdicts(self, evidence: &Evidence, rules: &Rules) -> Self {
+        let later = |later: &Later| LeftOut {
+            what: format!("{} {}", later.id, later.claim),
+            why: format!("needs {}", later.needs),
+        };
+        Self {
+            verdicts: judge(evidence, rules),
+            rules_date: Some(rules.date.clone()),
+            not_tested: rules.later.iter().map(later).collect(),
+            ..self
+        }
+    }
 }
 
 /// The retrieval pipeline, and what was measured of it alone.

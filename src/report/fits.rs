@@ -13,7 +13,8 @@ pub fn fits<'a>(cases: &[Case], seed: u64, counts_of: &dyn Fn(&Case) -> Option<C
     for case in cases {
         let known = |fit: &Fit| same_group(fit, case);
         if !fits.iter().any(known) {
-            let group: Vec<&Case> = cases.iter().filter(|other| belongs_with(case, other)).collect();
+            let group: Vec<&Case> =
+                cases.iter().filter(|other| belongs_with(case, other) && is_whole(other)).collect();
             let theory = counts_of(case).map(|counts| Theory::of(&counts, &group));
             fits.push(Fit { theory, ..fit_group(case, &group, seed) });
         }
@@ -27,6 +28,11 @@ fn same_group(fit: &Fit, case: &Case) -> bool {
 
 fn belongs_with(a: &Case, b: &Case) -> bool {
     a.model == b.model && a.quantization == b.quantization && a.device == b.device
+}
+
+/// Whether its prefill is all of its prompt: not where a prefix was cached or a router came first.
+fn is_whole(case: &Case) -> bool {
+    ["short", "rag", "decode", "padded"].contains(&case.scenario.as_str())
 }
 
 fn fit_group(first: &Case, group: &[&Case], seed: u64) -> Fit {

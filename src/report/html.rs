@@ -10,7 +10,7 @@ use super::charts::{Chart, draw, growth, palette, plots, trace};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
 use super::headline::{self, Headline};
-use super::table::{self, COLUMNS, Column, status_name};
+use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
 use crate::verdict::validity::Status;
@@ -126,8 +126,11 @@ impl Page {
             status_class: status_class(document.validity.status),
             notes: notes::notes(document).iter().map(note).collect(),
             hint: table::HINT,
-            results: results(document),
-            growth: table_view("Table of growth", growth_table::COLUMNS, &growth_table::rows(document)),
+            results: table_view("Table of results", &table::grid(document)),
+            growth: table_view(
+                "Table of growth",
+                &Grid::new(growth_table::COLUMNS, growth_table::rows(document)),
+            ),
             growth_heading: growth_table::HEADING,
             growth_hint: growth_table::HINT,
             laws: growth_table::laws(document),
@@ -168,19 +171,15 @@ fn note(note: &notes::Note) -> NoteView {
     NoteView { class: status_class(note.status), label, text }
 }
 
-fn results(document: &Document) -> TableView {
-    let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
-    table_view("Table of results", COLUMNS, &rows)
-}
-
 /// The first row of a model and weight type, which are the first two cells, begins a band.
-fn table_view<R>(label: &'static str, columns: &[Column<R>], rows: &[Vec<String>]) -> TableView {
+fn table_view(label: &'static str, grid: &Grid) -> TableView {
+    let (columns, rows) = (&grid.heads, &grid.rows);
     let begins = |at: usize| at > 0 && rows[at][..2] != rows[at - 1][..2];
     let row = |(at, row): (usize, &Vec<String>)| RowView {
         class: if begins(at) { "band" } else { "" },
         cells: columns.iter().zip(row).map(|(column, text)| cell(column.numeric, text)).collect(),
     };
-    let head = |column: &Column<R>| HeadView {
+    let head = |column: &Head| HeadView {
         name: column.name,
         unit: column.unit,
         class: if column.numeric { "num" } else { "" },

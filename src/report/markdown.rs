@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::document::Document;
-use super::table::{self, COLUMNS, Column, status_name};
+use super::table::{self, Grid, status_name};
 use super::{Exporter, NOT_AVAILABLE, growth_table, headline, notes, one_line};
 use crate::units::bytes;
 
@@ -60,8 +60,7 @@ fn stamp(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 fn results(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## Results\n\n{}\n", table::HINT)?;
-    let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
-    table_of(COLUMNS, &rows, out)
+    table_of(&table::grid(document), out)
 }
 
 fn growth(document: &Document, out: &mut dyn Write) -> io::Result<()> {
@@ -70,7 +69,7 @@ fn growth(document: &Document, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "\n## {}\n\n{}\n", growth_table::HEADING, growth_table::HINT)?;
-    table_of(growth_table::COLUMNS, &growth_table::rows(document), out)?;
+    table_of(&Grid::new(growth_table::COLUMNS, growth_table::rows(document)), out)?;
     for law in laws {
         writeln!(out, "\n**{}**\n", escape(&law.subject))?;
         law.lines.iter().try_for_each(|line| writeln!(out, "- {}", escape(line)))?;
@@ -78,7 +77,8 @@ fn growth(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn table_of<R>(columns: &[Column<R>], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
+fn table_of(grid: &Grid, out: &mut dyn Write) -> io::Result<()> {
+    let columns = &grid.heads;
     for column in columns {
         let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
         write!(out, "| {}{unit} ", column.name)?;
@@ -88,7 +88,7 @@ fn table_of<R>(columns: &[Column<R>], rows: &[Vec<String>], out: &mut dyn Write)
         write!(out, "{}", if column.numeric { "|---:" } else { "|:---" })?;
     }
     writeln!(out, "|")?;
-    for row in rows {
+    for row in &grid.rows {
         for cell in row {
             write!(out, "| {} ", escape(cell))?;
         }

@@ -27,6 +27,7 @@ pub mod json;
 pub mod markdown;
 pub mod notes;
 pub mod pairs;
+pub mod rag;
 pub mod read;
 pub mod summarise;
 pub mod table;

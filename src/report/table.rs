@@ -23,6 +23,55 @@ pub struct Column<R> {
     pub cell: fn(&R) -> String,
 }
 
+/// A table as every format takes it: heads, and cells of text in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grid {
+    /// One per cell of a row.
+    pub heads: Vec<Head>,
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The head of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// First line.
+    pub name: &'static str,
+    /// Second line; empty where there is no unit.
+    pub unit: &'static str,
+    /// Whether its cells are aligned to the right.
+    pub numeric: bool,
+    /// Where room is short the highest rank goes first; rank 0 stays.
+    pub rank: u8,
+}
+
+impl Grid {
+    /// The table of some columns.
+    pub fn new<R>(columns: &[Column<R>], rows: Vec<Vec<String>>) -> Self {
+        let head = |c: &Column<R>| Head { name: c.name, unit: c.unit, numeric: c.numeric, rank: c.rank };
+        Self { heads: columns.iter().map(head).collect(), rows }
+    }
+
+    /// One row per entry.
+    pub fn of<R>(columns: &[Column<R>], entries: &[R]) -> Self {
+        let row = |entry: &R| columns.iter().map(|column| (column.cell)(entry)).collect();
+        Self::new(columns, entries.iter().map(row).collect())
+    }
+
+    /// Without the columns whose cells are all `empty`.
+    pub fn without_columns_of(mut self, empty: &str) -> Self {
+        let used: Vec<bool> =
+            (0..self.heads.len()).map(|at| self.rows.iter().any(|row| row[at] != empty)).collect();
+        let mut at = 0..;
+        self.heads.retain(|_| at.next().is_some_and(|at| used[at]));
+        for row in &mut self.rows {
+            let mut at = 0..;
+            row.retain(|_| at.next().is_some_and(|at| used[at]));
+        }
+        self
+    }
+}
+
 /// One case, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -65,6 +114,11 @@ pub fn rows(document: &Document) -> Vec<Row> {
         cells: COLUMNS.iter().map(|column| (column.cell)(case)).collect(),
     };
     document.cases.iter().map(row).collect()
+}
+
+/// The table of results.
+pub fn grid(document: &Document) -> Grid {
+    Grid::new(COLUMNS, rows(document).into_iter().map(|row| row.cells).collect())
 }
 
 /// A stamp as it is printed.

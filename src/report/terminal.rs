@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::document::Document;
-use super::table::{self, COLUMNS, Column, status_name};
+use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, growth_table, headline, notes};
 
 /// Width where stdout is not a terminal, in characters.
@@ -36,11 +36,10 @@ impl Exporter for Terminal {
     }
 
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
-        let rows: Vec<Vec<String>> = table::rows(document).into_iter().map(|row| row.cells).collect();
         self.paragraph(out, "", &headline::title(document))?;
         self.findings(document, out)?;
         writeln!(out)?;
-        self.table(COLUMNS, &rows, out)?;
+        self.table(&table::grid(document), out)?;
         self.growth(document, out)?;
         self.list(out, "Failed", &notes::failures(document))?;
         self.list(out, "Left out", &notes::left_out(document))?;
@@ -63,7 +62,8 @@ impl Terminal {
     }
 
     /// A table of the columns that have room, and the names of the others.
-    fn table<R>(self, columns: &[Column<R>], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
+    fn table(self, grid: &Grid, out: &mut dyn Write) -> io::Result<()> {
+        let (columns, rows) = (&grid.heads, &grid.rows);
         let shown = columns_that_fit(columns, rows, self.width.into());
         let mut table = Table::new();
         table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
@@ -82,7 +82,7 @@ impl Terminal {
         self.omitted(columns, &shown, out)
     }
 
-    fn omitted<R>(self, columns: &[Column<R>], shown: &[usize], out: &mut dyn Write) -> io::Result<()> {
+    fn omitted(self, columns: &[Head], shown: &[usize], out: &mut dyn Write) -> io::Result<()> {
         let names = (0..columns.len()).filter(|at| !shown.contains(at)).map(|at| header(&columns[at]));
         let names: Vec<String> = names.map(|name| name.replace('\n', " ")).collect();
         let text = format!("No room for {}: see --format md or html.", names.join(", "));
@@ -96,7 +96,7 @@ impl Terminal {
         }
         writeln!(out, "\n{}", growth_table::HEADING)?;
         if !rows.is_empty() {
-            self.table(growth_table::COLUMNS, &rows, out)?;
+            self.table(&Grid::new(growth_table::COLUMNS, rows), out)?;
             self.paragraph(out, "", growth_table::HINT)?;
         }
         for law in laws {
@@ -140,12 +140,12 @@ impl Terminal {
     }
 }
 
-fn header<R>(column: &Column<R>) -> String {
+fn header(column: &Head) -> String {
     if column.unit.is_empty() { column.name.into() } else { format!("{}\n{}", column.name, column.unit) }
 }
 
 /// Indices of the columns to show: all, less those of the highest rank until the rest fits.
-fn columns_that_fit<R>(columns: &[Column<R>], rows: &[Vec<String>], width: usize) -> Vec<usize> {
+fn columns_that_fit(columns: &[Head], rows: &[Vec<String>], width: usize) -> Vec<usize> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     while shown.iter().map(|&at| column_width(&columns[at], rows, at)).sum::<usize>() > width {
         let Some(last) = shown.iter().copied().max_by_key(|&at| columns[at].rank) else { break };
@@ -157,7 +157,7 @@ fn columns_that_fit<R>(columns: &[Column<R>], rows: &[Vec<String>], width: usize
     shown
 }
 
-fn column_width<R>(column: &Column<R>, rows: &[Vec<String>], at: usize) -> usize {
+fn column_width(column: &Head, rows: &[Vec<String>], at: usize) -> usize {
     let header = header(column);
     let cells = rows.iter().map(|row| row[at].as_str()).chain(header.lines());
     PADDING + cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

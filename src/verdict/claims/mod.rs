@@ -2,6 +2,28 @@
 //!
 //! Comes in: [`Evidence`], plain numbers. Goes out: one [`Verdict`] per claim. The rules are data
 //! (`claims.toml`, dated, written before any run). Not here: how the numbers were taken.
+//!
+//! | file | claims |
+//! |---|---|
+//! | `speed` | H6, H8a: what RAG adds to the first token and to each further one |
+//! | `gap` | H6a, H6b: what that is made of, and what caching takes off it |
+//! | `corpus` | H7, H9: size of the corpus, and searches against promised TTFTs |
+//! | `answers` | H5: answers without retrieval against those with it |
+//! | `hybrid` | H11: a router's mix against plain RAG |
+
+mod answers;
+mod corpus;
+mod decide;
+mod gap;
+mod hybrid;
+pub mod judge;
+pub mod rules;
+mod speed;
+#[cfg(test)]
+mod testing;
+
+pub use judge::judge;
+pub use rules::Rules;
 
 use serde::{Deserialize, Serialize};
 

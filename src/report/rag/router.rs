@@ -1,0 +1,113 @@
+//! The router, the mix of routed and unrouted questions against plain RAG, and the answers of each arm.
+
+use super::super::document::Document;
+use super::super::experiment::{AnswerRecord, Crossing, Mix, RouterRecord};
+use super::super::table::{Column, Grid, number, number_or_missing, text};
+use super::super::{NOT_AVAILABLE, one_line};
+use super::{Section, arm_name};
+use crate::units::{significant, span};
+
+const MIX: &[Column<Mix>] = &[
+    number("Routed", "%", 0, |mix| significant(100.0 * mix.r)),
+    number("TTFT mean", "ms", 1, |mix| number_or_missing(mix.ttft_ms_mean)),
+    number("TTFT p50", "ms", 0, |mix| number_or_missing(mix.ttft_ms_p50)),
+    number("TTFT p95", "ms", 0, |mix| number_or_missing(mix.ttft_ms_p95)),
+    number("Prefilled", "tokens/question", 2, |mix| number_or_missing(mix.prompt_tokens_mean)),
+    number("Box", "s/1,000 questions", 0, |mix| number_or_missing(mix.box_seconds_per_1k)),
+];
+
+/// The router and its mixes; `None` where no hybrid ran.
+pub fn section(document: &Document) -> Option<Section> {
+    let router = document.experiment.router.as_ref()?;
+    let mut lines = vec![decisions(router)];
+    lines.extend(router.crossings.iter().map(crossing));
+    Some(Section {
+        heading: "The hybrid: a router decides whether to retrieve",
+        hint: format!(
+            "What a stream of questions takes if the share in the first column is routed to retrieval, drawn from {} \
+             routed and {} unrouted requests. A percentile that the counts do not support is {NOT_AVAILABLE}.",
+            router.routed_samples, router.unrouted_samples
+        ),
+        grid: (!router.mix.is_empty()).then(|| Grid::of(MIX, &router.mix)),
+        lines,
+    })
+}
+
+fn decisions(router: &RouterRecord) -> String {
+    let percent =
+        |share: Option<f64>| share.map_or(NOT_AVAILABLE.into(), |s| format!("{} %", significant(100.0 * s)));
+    let who = match router.kind.as_str() {
+        "tool_call" => "The model decides, by calling a search tool.".to_owned(),
+        "similarity" => format!(
+            "A router before the model decides: it retrieves from a similarity of {} on.",
+            number_or_missing(router.threshold)
+        ),
+        "forced" => {
+            return "Routing was forced: the shares are chosen, and say nothing of how well a router decides.".into();
+        }
+        other => format!("Router: {}.", one_line(other)),
+    };
+    format!(
+        "{who} Of the questions that it routed, {} needed the handbook (precision); of those that needed it, {} were \
+         routed (recall); judged on {} questions.",
+        percent(router.precision),
+        percent(router.recall),
+        router.judged
+    )
+}
+
+/// What a key of [`Mix`] is called.
+pub fn metric_name(metric: &str) -> String {
+    match metric {
+        "ttft_ms_mean" => "mean TTFT".into(),
+        "ttft_ms_p50" => "TTFT p50".into(),
+        "ttft_ms_p95" => "TTFT p95".into(),
+        "box_seconds_per_1k" => "box time".into(),
+        "prompt_tokens_mean" => "prefilled tokens".into(),
+        other => one_line(other),
+    }
+}
+
+fn crossing(crossing: &Crossing) -> String {
+    let metric = metric_name(&crossing.metric);
+    let plain = match crossing.metric.starts_with("ttft_ms") {
+        true => span(crossing.plain_rag),
+        false => significant(crossing.plain_rag),
+    };
+    let (here, beyond) = if crossing.below_at_zero { ("below", "above") } else { ("above", "below") };
+    match crossing.r {
+        Some(r) => format!(
+            "The mix's {metric} is {here} that of plain RAG ({plain}) up to {} % routed, and {beyond} it from there.",
+            significant(100.0 * r)
+        ),
+        None => format!("The mix's {metric} stays {here} that of plain RAG ({plain}) at every share."),
+    }
+}
+
+const ANSWERS: &[Column<AnswerRecord>] = &[
+    text("Arm", 0, |a| match a.scenario.as_str() {
+        "short" => "Question alone (closed book)".into(),
+        other => arm_name(other),
+    }),
+    number("n", "questions", 0, |a| a.n.to_string()),
+    number("Right", "", 0, |a| a.correct.to_string()),
+    number("Exact", "", 1, |a| a.exact.to_string()),
+    number("Accuracy", "%", 0, |a| number_or_missing(a.accuracy.map(|x| 100.0 * x))),
+    number("Interval", "%", 0, |a| match (a.ci_low, a.ci_high) {
+        (Some(low), Some(high)) => format!("[{}, {}]", significant(100.0 * low), significant(100.0 * high)),
+        _ => NOT_AVAILABLE.into(),
+    }),
+];
+
+/// Scores of answers; `None` where none were scored.
+pub fn answers(document: &Document) -> Option<Section> {
+    let answers = &document.experiment.answers;
+    (!answers.is_empty()).then(|| Section {
+        heading: "Answers",
+        hint: "Held-out paraphrases of questions with a known answer. Right: an accepted wording is in the answer, after \
+               normalisation. Exact: the answer is nothing else."
+            .into(),
+        grid: Some(Grid::of(ANSWERS, answers)),
+        lines: Vec::new(),
+    })
+}
