@@ -6,6 +6,12 @@
 //! | [`percentile_interval`] | and how sure is it |
 //! | [`estimate`] | the median of these values, and how sure is it |
 //! | [`two_samples`], [`ratio`], [`compare`] | do two sets of values differ, and by what factor |
+//! | [`proportion`] | what share of questions was answered, and do two shares differ |
+//! | [`paired`] | how much do two arms differ over the same questions |
+//! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
+//! | [`router`], [`mix`], [`mixture`] | how well were questions routed, and what does a share of routed ones take |
+//! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
+
 pub mod compare;
 pub mod estimate;
 pub mod fit;
@@ -22,10 +28,3 @@ pub mod resample;
 pub mod router;
 pub mod settled;
 pub mod two_samples;
-//! | [`proportion`] | what share of questions was answered, and do two shares differ |
-//! | [`paired`] | how much do two arms differ over the same questions |
-//! | [`proportion`], [`mixture`] | which share is right, what a mix of two kinds takes |
-//! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
-//! | [`router`], [`mix`] | how well were questions routed, and what does a share of routed ones take |
-//! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
-

@@ -10,7 +10,7 @@ use crate::rag::rehearsal::Asked;
 use crate::rag::score::score;
 use crate::report::experiment::AnswerRecord;
 use crate::sample::case::Kind;
-use crate::stats::proportion::{Proportion, wilson};
+use crate::stats::proportion::wilson;
 
 /// Numbers of these requests, out of the way of all others.
 const FROM: u32 = 8_000;
@@ -49,7 +49,7 @@ pub fn arm(
         exact += u32::from(scored.exact);
         correct += u32::from(scored.correct);
     }
-    let share = wilson(Proportion { correct, n });
+    let share = wilson(correct, n);
     Ok(AnswerRecord {
         scenario: kind.name().into(),
         n,

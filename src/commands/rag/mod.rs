@@ -27,7 +27,7 @@ use crate::retrieval::store::choice::StoreChoice;
 use crate::weights::obtain::Obtained;
 
 /// What the experiment starts from: the box, the words, the model's files.
-pub(self) struct Setup {
+struct Setup {
     config: RagConfig,
     store: StoreChoice,
     clock: SystemClock,

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use super::config::RagConfig;
 use crate::clock::Clock;
 use crate::commands::run::arms::{ArmSpec, label, quantizations};
+use crate::commands::run::fits::Candidate;
 use crate::rag::arm::{Arm, Length};
 use crate::rag::pipeline::Pipeline;
 use crate::rag::rehearsal::{Asked, rehearse};
@@ -112,10 +113,21 @@ fn typical_tokens(words: &Words<'_>, pipeline: &mut Pipeline<'_>, length: Length
     Ok(counts.get(counts.len() / 2).copied().unwrap_or(0))
 }
 
-/// The one model in its one weight type, for the recorder. Errors if a quantized file was asked to be another.
-pub fn arm_spec(config: &RagConfig, model: &Obtained, cases: &[CaseSpec]) -> anyhow::Result<ArmSpec> {
+/// The one model in its one weight type, for the recorder.
+///
+/// Errors if a quantized file was asked to be another, or the longest prompt does not fit model or memory.
+pub fn arm_spec(config: &RagConfig, model: &Obtained, plan: &Plan) -> anyhow::Result<ArmSpec> {
     let file = model.file_quantization.as_deref();
     let quantization = quantizations(&config.run, &model.id, file)?[0];
-    let plan = ArmPlan { cases: cases.to_vec(), too_long: Vec::new() };
-    Ok(ArmSpec { model: 0, quantization, label: label(quantization, file), plan })
+    let room = Candidate { id: &model.id, shape: &model.shape, quantization, file }.room(&config.run)?;
+    let most = room.max_positions.min(room.memory.unwrap_or(u32::MAX));
+    ensure!(
+        plan.capacity <= most,
+        "the longest prompt of this experiment may have {} tokens with its output, and {} has room for {most} here; \
+         lower --context, --top-k or --chunk-tokens, or take a smaller model",
+        plan.capacity,
+        model.id
+    );
+    let cases = ArmPlan { cases: plan.cases.clone(), too_long: Vec::new() };
+    Ok(ArmSpec { model: 0, quantization, label: label(quantization, file), plan: cases })
 }

@@ -13,7 +13,7 @@ use crate::commands::run::progress::save;
 use crate::rag::blocks::{Observer, Taken};
 use crate::rag::sizes::Size;
 use crate::report::write::WriteError;
-use crate::retrieval::index::{BuildListener, Phase};
+use crate::retrieval::index::{BuildListener, BuildPhase, BuildProgress};
 
 /// The bar of an index that is built.
 pub struct IndexBar {
@@ -33,12 +33,12 @@ impl IndexBar {
 }
 
 impl BuildListener for IndexBar {
-    fn progress(&mut self, phase: Phase, done: u64, total: u64) {
-        self.bar.set_length(total);
-        self.bar.set_position(done);
-        self.bar.set_message(match phase {
-            Phase::Embedding => "embedding",
-            Phase::Indexing => "indexing",
+    fn on_progress(&mut self, progress: BuildProgress) {
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        self.bar.set_message(match progress.phase {
+            BuildPhase::Embedding => "embedding",
+            BuildPhase::Indexing => "indexing",
         });
     }
 }

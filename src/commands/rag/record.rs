@@ -12,9 +12,9 @@ use crate::report::experiment::{AnswerRecord, AtCorpusSize, Experiment, Retrieva
 use crate::report::pairs::pairs;
 use crate::runner::campaign::{ArmOutcome, Outcome};
 use crate::stats::estimate::Estimate;
-use crate::stats::percentile::{percentile_interval, supported_percentile};
-use crate::verdict::claims::rules::Rules;
-use crate::verdict::claims::{self, Evidence, Score, SizePoint};
+use crate::stats::percentile::supported_percentile;
+use crate::stats::percentile_interval::percentile_interval;
+use crate::verdict::claims::{Evidence, Rules, Score, SizePoint};
 use crate::verdict::reasons;
 
 /// What does not change during the blocks.
@@ -51,8 +51,9 @@ impl Known<'_> {
             pairs: pairs(&document.cases),
             router: self.router.record(&document.cases, &evidence, taken),
             answers: answers.to_vec(),
-            verdicts: claims::judge(&evidence, &self.rules),
-        };
+            ..Experiment::default()
+        }
+        .with_verdicts(&evidence, &self.rules);
         self.stamp(&mut document);
         document
     }

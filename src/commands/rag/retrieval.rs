@@ -1,29 +1,28 @@
 //! The retrieval pipeline of an experiment: corpus, embedder and store named, index built or found again.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
-use candle_core::Device;
 
+use super::Setup;
 use super::config::RagConfig;
 use super::progress::IndexBar;
 use crate::catalog::Catalog;
-use crate::clock::Clock;
 use crate::commands::progress::remark;
 use crate::commands::run::models::BarListener;
 use crate::hub::{Hub, HubOptions};
 use crate::report::experiment::RetrievalRecord;
-use crate::retrieval::chunks::ChunkedCorpus;
-use crate::retrieval::embedder::{self, ObtainedEmbedder, stand_in::StandInEmbedder};
-use crate::retrieval::index::source::ChunkSource;
-use crate::retrieval::index::{self, BuildPlan, BuildRecord};
+use crate::retrieval::chunks::Chunking;
+use crate::retrieval::chunks::corpus::ChunkedCorpus;
+use crate::retrieval::embedder::{self, EmbedderError, StandInEmbedder};
+use crate::retrieval::index::{self, BuildPlan, BuildRecord, ChunkSource};
 use crate::retrieval::recall;
 use crate::retrieval::rerank::CrossEncoder;
 use crate::retrieval::store::choice::StoreChoice;
 use crate::retrieval::store::embedded::EmbeddedStore;
 use crate::retrieval::store::pgvector::PgVectorStore;
-use crate::retrieval::store::pinecone::PineconeStore;
+use crate::retrieval::store::pinecone::{PineconeOptions, PineconeStore};
 use crate::retrieval::{Embedder, Reranker, TextRole, VectorStore};
 
 /// Vectors beyond this many are perturbations of those before, unless every chunk is to be embedded.
@@ -44,20 +43,23 @@ pub struct Brought {
 }
 
 /// Brings embedder and reranker; an embedder out of reach is replaced by the stand-in, loudly.
-pub fn bring(config: &RagConfig, device: &Device) -> anyhow::Result<Brought> {
+pub fn bring(setup: &Setup) -> anyhow::Result<Brought> {
+    let config = &setup.config;
     let catalog = Catalog::load(config.run.catalog.as_deref())?;
     let mut options = HubOptions::from_environment()?;
     options.offline |= config.run.offline;
     let hub = Hub::new(options)?;
     let mut listener = BarListener::default();
-    let obtained = embedder::obtain(&config.embedder, &catalog, &hub, device, &mut listener);
+    let obtained = embedder::obtain(&config.embedder, &catalog, &hub, &setup.device, &mut listener);
     listener.clear();
-    let (embedder, fallback) = match obtained? {
-        ObtainedEmbedder::Ready(embedder) => (embedder, None),
-        ObtainedEmbedder::OutOfReach(why) => (stand_in(&config.embedder, &why), Some(why)),
+    let (embedder, fallback) = match obtained {
+        Ok(embedder) => (embedder, None),
+        Err(EmbedderError::OutOfReach { why, .. }) => (stand_in(&config.embedder, &why), Some(why)),
+        Err(error) => return Err(error.into()),
     };
     let mut listener = BarListener::default();
-    let reranker = config.rerank.as_deref().map(|name| CrossEncoder::obtain(name, &hub, device, &mut listener));
+    let reranker = config.rerank.as_deref();
+    let reranker = reranker.map(|name| CrossEncoder::obtain(name, &hub, &setup.device, &mut listener));
     listener.clear();
     let reranker = reranker.transpose()?.map(|reranker| Box::new(reranker) as Box<dyn Reranker>);
     Ok(Brought { embedder, reranker, fallback })
@@ -70,20 +72,45 @@ fn stand_in(name: &str, why: &str) -> Box<dyn Embedder> {
          claims about retrieval's own cost are not testable. Every output is stamped. To use the real one, run \
          `ctxbench fetch {name}` where the hub answers, or `ctxbench fetch {name} --from FOLDER` with its files."
     ));
-    Box::new(StandInEmbedder::default())
+    Box::new(StandInEmbedder)
 }
 
-/// Opens the store that was chosen; the embedded one lies below the folder of indexes.
-pub fn store(config: &RagConfig, digest: &str) -> anyhow::Result<Box<dyn VectorStore>> {
-    Ok(match StoreChoice::parse(&config.store)? {
-        StoreChoice::Embedded => Box::new(EmbeddedStore::new(&folder(config)?.join(&digest[..16]))),
-        StoreChoice::PgVector(url) => Box::new(PgVectorStore::new(&url)),
-        StoreChoice::Pinecone(name) => Box::new(PineconeStore::from_environment(&name)?),
+/// The documents of an experiment, and how they are cut.
+pub struct Source<'a> {
+    setup: &'a Setup,
+}
+
+impl<'a> Source<'a> {
+    /// The corpus that was named.
+    pub fn new(setup: &'a Setup) -> Self {
+        Self { setup }
+    }
+
+    /// Its chunks: all there are, or grown or cut to `count`.
+    pub fn chunks(&self, count: Option<u64>) -> anyhow::Result<ChunkedCorpus<'a>> {
+        let config = &self.setup.config;
+        let chunking = Chunking { tokens: config.chunk_tokens, overlap: config.chunk_overlap };
+        let tokenizer = self.setup.model().text.tokenizer.as_ref();
+        Ok(ChunkedCorpus::new(&self.setup.texts.corpus, tokenizer, chunking, count, config.run.seed)?)
+    }
+}
+
+/// Opens the store that was chosen; an embedded one lies below the folder of indexes, by its digest.
+fn store(setup: &Setup, digest: &str) -> anyhow::Result<Box<dyn VectorStore>> {
+    Ok(match &setup.store {
+        StoreChoice::Embedded => {
+            let folder = folder(&setup.config)?.join(digest.get(..16).unwrap_or(digest));
+            Box::new(EmbeddedStore::new(&folder))
+        }
+        StoreChoice::PgVector(address) => Box::new(PgVectorStore::new(address.clone())),
+        StoreChoice::Pinecone(name) => {
+            Box::new(PineconeStore::new(name.clone(), PineconeOptions::from_environment()?))
+        }
     })
 }
 
 /// Where indexes lie: named, or below the user's cache folder.
-pub fn folder(config: &RagConfig) -> anyhow::Result<PathBuf> {
+fn folder(config: &RagConfig) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &config.index {
         return Ok(folder.clone());
     }
@@ -103,15 +130,14 @@ pub struct Indexed {
 
 /// Builds the index of `chunks`, goes on with one that was interrupted, or finds the one of an earlier run.
 pub fn index(
-    config: &RagConfig,
+    setup: &Setup,
     chunks: &dyn ChunkSource,
     embedder: &mut dyn Embedder,
-    clock: &dyn Clock,
-    stop: &AtomicBool,
 ) -> anyhow::Result<Indexed> {
+    let config = &setup.config;
     let perturb_beyond = (!config.embed_all).then_some(EMBEDDED_AT_MOST);
     let identity = index::identity(chunks, embedder, perturb_beyond, config.run.seed);
-    let mut store = store(config, &identity.digest)?;
+    let mut store = store(setup, &identity.digest)?;
     let mut bar = IndexBar::new(chunks.count());
     let plan = BuildPlan {
         chunks,
@@ -120,14 +146,14 @@ pub fn index(
         identity,
         perturb_beyond,
         seed: config.run.seed,
-        clock,
-        stop,
+        clock: &setup.clock,
+        stop: &setup.stop,
     };
     let build = index::build(plan, &mut bar);
     bar.clear();
     let build = build?;
     anyhow::ensure!(
-        !stop.load(Ordering::Relaxed),
+        build.complete && !setup.stop.load(Ordering::Relaxed),
         "stopped while the index was built; what is embedded is kept, and the same command goes on with it"
     );
     Ok(Indexed { store, build })
@@ -169,9 +195,4 @@ pub fn record(
         embed_tokens_per_s: indexed.build.embed_tokens_per_s,
         ..RetrievalRecord::default()
     })
-}
-
-/// A folder of its own for the index of another corpus size.
-pub fn size_folder(folder: &Path, digest: &str) -> PathBuf {
-    folder.join(&digest[..digest.len().min(16)])
 }

@@ -3,14 +3,13 @@
 use super::config::RagConfig;
 use crate::cli::RouterChoice;
 use crate::clock::Clock;
-use crate::prompts::questions::Question;
 use crate::rag::blocks::{Routing, Taken};
 use crate::rag::pipeline::Pipeline;
 use crate::report::document::Case;
 use crate::report::experiment::{Crossing, Mix, RouterRecord};
 use crate::sample::Stages;
-use crate::stats::mix::{self, Request as MixRequest};
-use crate::stats::router::{self, Decision, Labelled};
+use crate::stats::mix::{MixCrossing, MixMetric, Mixture, Request as MixRequest};
+use crate::stats::router::{self, Decision, Halves, Labelled};
 use crate::verdict::claims::{Evidence, Request};
 
 /// Shares of routed questions that the mix is shown at.
@@ -36,7 +35,7 @@ impl Router {
         config: &RagConfig,
         random_weights: bool,
         pipeline: &mut Pipeline<'_>,
-        [handbook, general]: [&[Question]; 2],
+        [handbook, general]: [&[String]; 2],
         clock: &dyn Clock,
     ) -> anyhow::Result<Self> {
         let stand_in = pipeline.embedder.is_stand_in();
@@ -50,12 +49,11 @@ impl Router {
         }
         let mut labelled = scores(pipeline, handbook, true, clock)?;
         labelled.extend(scores(pipeline, general, false, clock)?);
-        let [fit, held_out] = router::halves(&labelled, config.run.seed);
+        let Halves { fit, judge } = router::halves(&labelled, config.run.seed);
         let threshold = router::fit_threshold(&fit).ok_or_else(|| {
             anyhow::anyhow!("--router similarity has no questions to fit its threshold on; use --router tool-call")
         })?;
-        let decide = |one: &Labelled| Decision { needs: one.needs, routed: one.score >= threshold };
-        let judged = held_out.iter().map(decide).collect();
+        let judged = router::decide(&judge, threshold);
         Ok(Self { routing: Routing::Similarity(threshold), forced, judged, stand_in })
     }
 
@@ -75,7 +73,7 @@ impl Router {
         };
         let quality = router::precision_recall(&decisions);
         let (routed, unrouted) = (requests(&evidence.routed), requests(&evidence.unrouted));
-        let rag = requests(&evidence.rag);
+        let mixture = Mixture::new(&routed, &unrouted);
         Some(RouterRecord {
             kind: self.kind().into(),
             precision: quality.precision,
@@ -88,8 +86,8 @@ impl Router {
             malformed_calls: taken.malformed_calls,
             routed_samples: routed.len() as u32,
             unrouted_samples: unrouted.len() as u32,
-            mix: SHARES.iter().map(|r| at_share(&routed, &unrouted, *r)).collect(),
-            crossings: crossings(&routed, &unrouted, &rag),
+            mix: SHARES.iter().map(|r| at_share(&mixture, *r)).collect(),
+            crossings: crossings(&mixture, &requests(&evidence.rag)),
         })
     }
 
@@ -105,54 +103,43 @@ impl Router {
 /// Similarity of the nearest chunk, for questions of one kind.
 fn scores(
     pipeline: &mut Pipeline<'_>,
-    questions: &[Question],
+    questions: &[String],
     needs: bool,
     clock: &dyn Clock,
 ) -> anyhow::Result<Vec<Labelled>> {
-    let score = |question: &Question| {
-        let hits = pipeline.search(&question.text, 1, clock, &mut Stages::default())?;
+    let score = |question: &String| {
+        let hits = pipeline.search(question, 1, clock, &mut Stages::default())?;
         Ok(Labelled { score: hits.first().map_or(-1.0, |hit| f64::from(hit.score)), needs })
     };
     questions.iter().take(LABELLED).map(score).collect()
 }
 
 fn requests(taken: &[Request]) -> Vec<MixRequest> {
-    let request = |one: &Request| MixRequest {
-        ttft_ms: one.ttft_ms,
-        busy_ms: one.busy_ms,
-        prompt_tokens: f64::from(one.prompt_tokens),
+    let request = |one: &Request| {
+        let Request { ttft_ms, busy_ms, prompt_tokens } = *one;
+        MixRequest { ttft_ms, busy_ms, prompt_tokens }
     };
     taken.iter().map(request).collect()
 }
 
-fn at_share(routed: &[MixRequest], unrouted: &[MixRequest], r: f64) -> Mix {
-    let at = mix::at_share(routed, unrouted, r);
+fn at_share(mixture: &Mixture, r: f64) -> Mix {
+    let at = mixture.at(r);
     Mix {
         r,
         ttft_ms_mean: at.ttft_ms_mean,
         ttft_ms_p50: at.ttft_ms_p50,
         ttft_ms_p95: at.ttft_ms_p95,
         prompt_tokens_mean: at.prompt_tokens_mean,
-        box_seconds_per_1k: at.busy_ms_mean,
+        box_seconds_per_1k: at.box_seconds_per_1k,
     }
 }
 
-fn crossings(routed: &[MixRequest], unrouted: &[MixRequest], rag: &[MixRequest]) -> Vec<Crossing> {
-    let metrics = [
-        ("ttft_ms_mean", mix::Metric::TtftMean),
-        ("ttft_ms_p50", mix::Metric::TtftP50),
-        ("ttft_ms_p95", mix::Metric::TtftP95),
-        ("prompt_tokens_mean", mix::Metric::PromptTokensMean),
-        ("box_seconds_per_1k", mix::Metric::BusyMean),
-    ];
-    let crossing = |(name, metric): (&str, mix::Metric)| {
-        let found = mix::crossing(routed, unrouted, rag, metric)?;
-        Some(Crossing {
-            metric: name.into(),
-            plain_rag: found.plain,
-            r: found.r,
-            below_at_zero: found.below_at_zero,
-        })
+fn crossings(mixture: &Mixture, rag: &[MixRequest]) -> Vec<Crossing> {
+    let crossing = |found: MixCrossing| Crossing {
+        metric: found.metric.name().into(),
+        plain_rag: found.plain_rag,
+        r: found.r,
+        below_at_zero: found.below_at_zero,
     };
-    metrics.into_iter().filter_map(crossing).collect()
+    MixMetric::ALL.iter().filter_map(|metric| mixture.crossing(rag, *metric)).map(crossing).collect()
 }

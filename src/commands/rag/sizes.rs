@@ -4,6 +4,7 @@ use super::Setup;
 use super::retrieval::{self, Source};
 use crate::rag::sizes::Size;
 use crate::retrieval::Embedder;
+use crate::retrieval::index::ChunkSource;
 use crate::retrieval::store::choice::StoreChoice;
 
 /// Fewest chunks of an index that says anything about size.
@@ -21,7 +22,6 @@ pub fn wanted(named: &[u64], chunks: u64) -> Vec<u64> {
 
 /// An embedded index of each size; none where another store was chosen, whose indexes are not ours to multiply.
 pub fn build(setup: &Setup, source: &Source<'_>, embedder: &mut dyn Embedder) -> anyhow::Result<Vec<Size>> {
-    let chunks = source.chunks(None)?;
     if setup.store != StoreChoice::Embedded {
         return Ok(Vec::new());
     }
@@ -29,7 +29,8 @@ pub fn build(setup: &Setup, source: &Source<'_>, embedder: &mut dyn Embedder) ->
         let indexed = retrieval::index(setup, &source.chunks(Some(count))?, embedder)?;
         Ok(Size::new(count, indexed.store))
     };
-    wanted(&setup.config.corpus_sizes, crate::retrieval::index::source::ChunkSource::count(&chunks)).into_iter().map(size).collect()
+    let all = source.chunks(setup.config.chunks)?.count();
+    wanted(&setup.config.corpus_sizes, all).into_iter().map(size).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 pub(super) mod arms;
 mod dry_run;
-mod fits;
+pub(super) mod fits;
 pub(super) mod models;
 pub(super) mod output;
 pub(super) mod progress;
