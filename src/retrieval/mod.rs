@@ -3,6 +3,9 @@
 //! Comes in: texts, an embedder, a store. Goes out: vectors, hits, texts of hits, and what building the index
 //! took. Not here: the model that answers, clocks of requests (that is [`crate::rag`]'s), questions.
 
+pub mod embedder;
+pub mod rerank;
+
 use thiserror::Error;
 
 /// What a text is to its embedder: some put an instruction before a question.
