@@ -95,8 +95,14 @@ fn a_tokenizer_of_another_model_is_refused() {
         })
     };
     assert!(swapped("bert_mean", "qwen3_embedding").contains("vocabulary has 500"));
-    // Its template adds [CLS] and [SEP], so the end of text is not missed; a tokenizer without any is.
-    let bare = spoilt("bert_mean", |folder| edit(folder, "tokenizer.json", "TemplateProcessing", "Other"));
+    // The end of text is added where no template does it; [CLS] and [SEP] cannot be.
+    let bare = spoilt("bert_mean", |folder| {
+        let path = folder.join("tokenizer.json");
+        let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert!(file["post_processor"].take().is_object());
+        fs::write(&path, file.to_string()).unwrap();
+    });
+    assert!(bare.contains("adds no [CLS] and [SEP]"), "{bare}");
     assert!(bare.contains("tokenizer.json"), "{bare}");
 }
 

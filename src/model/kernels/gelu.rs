@@ -79,7 +79,8 @@ mod tests {
     fn extremes_stay_finite() {
         let x = Tensor::new(&[0f32, 1e30, -1e30, 100.0, -100.0], &Device::Cpu).unwrap();
         let got = gelu(x).unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!((got[0], got[1], got[3]), (0.0, 1e30, 100.0));
+        assert_eq!(got[0], 0.0);
+        assert!((got[1] / 1e30 - 1.0).abs() < 1e-6 && (got[3] / 100.0 - 1.0).abs() < 1e-6, "{got:?}");
         assert!(got[4].abs() < 1e-4, "{got:?}");
     }
 }
