@@ -9,9 +9,11 @@ use std::ops::ControlFlow;
 use thiserror::Error;
 
 pub mod chunks;
+pub mod embedder;
 pub mod index;
 pub mod perturb;
 pub mod recall;
+pub mod rerank;
 pub mod store;
 
 /// What a text is to its embedder: some put an instruction before a question.

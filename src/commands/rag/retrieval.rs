@@ -54,7 +54,10 @@ pub fn bring(setup: &Setup) -> anyhow::Result<Brought> {
     listener.clear();
     let (embedder, fallback) = match obtained {
         Ok(embedder) => (embedder, None),
-        Err(EmbedderError::OutOfReach { why, .. }) => (stand_in(&config.embedder, &why), Some(why)),
+        Err(error @ EmbedderError::OutOfReach { .. }) => {
+            let why = error.to_string();
+            (stand_in(&config.embedder, &why), Some(why))
+        }
         Err(error) => return Err(error.into()),
     };
     let mut listener = BarListener::default();
