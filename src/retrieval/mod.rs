@@ -3,6 +3,8 @@
 //! Comes in: texts, an embedder, a store. Goes out: vectors, hits, texts of hits, and what building the index
 //! took. Not here: the model that answers, clocks of requests (that is [`crate::rag`]'s), questions.
 
+pub mod store;
+
 use thiserror::Error;
 
 /// What a text is to its embedder: some put an instruction before a question.
