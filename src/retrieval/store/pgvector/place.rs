@@ -11,7 +11,7 @@ use crate::retrieval::{Identity, RetrievalError};
 const MOST_DIMENSIONS: usize = 2000;
 
 /// Two runs must not write one table; a run that has just ended is waited for.
-const LOCK: &str = "SET lock_timeout = '5s'; SELECT pg_advisory_lock(hashtext('ctxbench'), hashtext('PLACE')); SET lock_timeout = 0";
+const LOCK: &str = "SET lock_timeout = '3s'; SELECT pg_advisory_lock(hashtext('ctxbench'), hashtext('PLACE')); SET lock_timeout = 0";
 
 /// A table of ours, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -124,9 +124,10 @@ impl Index {
             .collect()
     }
 
-    /// Whether a chunk is there.
-    pub(super) fn holds(&self, namespace: &str, chunk: u64) -> Result<bool, RetrievalError> {
-        Ok(self.fetched(namespace, &[chunk])?.vectors.contains_key(&chunk.to_string()))
+    /// Those of a few chunks that are there.
+    pub(super) fn which_of(&self, namespace: &str, chunks: &[u64]) -> Result<Vec<u64>, RetrievalError> {
+        let there = self.fetched(namespace, chunks)?.vectors;
+        Ok(chunks.iter().copied().filter(|chunk| there.contains_key(&chunk.to_string())).collect())
     }
 
     fn fetched(&self, namespace: &str, chunks: &[u64]) -> Result<Fetched, RetrievalError> {

@@ -47,8 +47,9 @@ fn is_hex(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
-/// How many rows of ours can be kept. Rows are added in order, so that the count and its last row say it; where
-/// the last one is not found, all are added again, which writes over what is there.
+/// How many rows of ours can be kept. Rows are added in order, so that with `n` of them row `n - 1` is there and
+/// row `n` is not. Where that does not hold, rows are missing, or are not counted yet: all are added again, which
+/// writes over what is there.
 pub(super) fn usable_rows(
     index: &Index,
     namespace: &str,
@@ -63,10 +64,9 @@ pub(super) fn usable_rows(
             identity.chunks
         )));
     }
-    match rows.checked_sub(1) {
-        Some(last) if index.holds(namespace, last)? => Ok(rows),
-        _ => Ok(0),
-    }
+    let Some(last) = rows.checked_sub(1) else { return Ok(0) };
+    let there = index.which_of(namespace, &[last, rows])?;
+    Ok(if there == [last] { rows } else { 0 })
 }
 
 #[cfg(test)]
