@@ -22,6 +22,9 @@ pub struct Scenarios {
     pub short: ShortWords,
     /// The RAG case.
     pub rag: RagWords,
+    /// The hybrid; a file without it takes the shipped words.
+    #[serde(default = "HybridWords::shipped")]
+    pub hybrid: HybridWords,
     /// For a corpus without questions.
     pub generic: GenericQuestions,
 }
@@ -44,6 +47,32 @@ pub struct RagWords {
     pub passages_heading: String,
     /// Stands before the question.
     pub question_heading: String,
+    /// Stands in the place of the passages where retrieval found none.
+    #[serde(default = "nothing_found")]
+    pub nothing_found: String,
+}
+
+fn nothing_found() -> String {
+    "No passage was found.".into()
+}
+
+/// Words of scenario `hybrid`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HybridWords {
+    /// Instructions.
+    pub system: String,
+}
+
+impl HybridWords {
+    fn shipped() -> Self {
+        #[derive(Deserialize)]
+        struct Part {
+            hybrid: HybridWords,
+        }
+        let shipped: Result<Part, _> = toml::from_str(SHIPPED);
+        shipped.map_or_else(|_| Self { system: String::new() }, |part| part.hybrid)
+    }
 }
 
 /// Questions that any corpus can be asked.

@@ -12,6 +12,7 @@ pub mod load;
 pub mod python_json;
 pub mod python_text;
 pub mod stand_in;
+pub mod tool_call;
 
 use std::path::PathBuf;
 

@@ -30,8 +30,8 @@ pub struct RequestBuilder<'a> {
     pub(super) tokenizer: &'a dyn Tokenizer,
     pub(super) corpus: &'a Corpus,
     pub(super) seed: u64,
-    layout: Layout<'a>,
-    scenarios: &'a Scenarios,
+    pub(super) layout: Layout<'a>,
+    pub(super) scenarios: &'a Scenarios,
     /// Questions in the order they are asked.
     order: Vec<usize>,
     short_tokens: OnceLock<usize>,
@@ -81,7 +81,7 @@ impl<'a> RequestBuilder<'a> {
 
     /// The question alone, brought to [`Self::short_tokens`] by notes on the caller.
     pub fn short(&self, index: u32) -> Result<Request, WorkloadError> {
-        let question = self.question(index);
+        let question = self.question_at(index);
         let tokens = self.short_tokens()?;
         let frame = self.short_frame(&code(self.seed, "short", 0, index), question)?;
         let details = &self.scenarios.short.details;
@@ -94,7 +94,7 @@ impl<'a> RequestBuilder<'a> {
     ///
     /// What does not fit is left out: passages first, then the system text, then the question's head.
     pub fn rag(&self, context_tokens: u32, index: u32) -> Result<Request, WorkloadError> {
-        let question = self.question(index);
+        let question = self.question_at(index);
         let code = code(self.seed, "rag", context_tokens, index);
         let frame = self.rag_frame(&code, question)?;
         let gold = question.gold.as_ref().map(|gold| gold.passage);
@@ -119,7 +119,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(request)
     }
 
-    fn question(&self, index: u32) -> &'a Question {
+    pub(super) fn question_at(&self, index: u32) -> &'a Question {
         &self.corpus.questions[self.order[index as usize % self.order.len()]]
     }
 

@@ -42,7 +42,7 @@ impl Layout<'_> {
     }
 }
 
-fn plain(messages: &[Message]) -> String {
+pub(super) fn plain(messages: &[Message]) -> String {
     let heading = |role| match role {
         Role::System => "System",
         Role::User => "User",

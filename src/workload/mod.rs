@@ -7,8 +7,10 @@ mod body;
 mod builder;
 mod fit;
 mod layout;
+pub mod retrieved;
 mod seeded;
 mod vary;
+pub mod with_tool;
 mod words;
 
 use thiserror::Error;

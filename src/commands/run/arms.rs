@@ -88,7 +88,8 @@ pub fn check(models: &[Obtained]) -> anyhow::Result<()> {
     models.iter().try_for_each(|model| open(model, 0).map(drop))
 }
 
-fn open(model: &Obtained, seed: u64) -> anyhow::Result<OpenModel> {
+/// Opens a model's weights; nothing is read yet.
+pub fn open(model: &Obtained, seed: u64) -> anyhow::Result<OpenModel> {
     Ok(match &model.place {
         Place::Folder(folder) => OpenModel::folder(folder)?,
         Place::Gguf(file) => OpenModel::gguf(file)?,

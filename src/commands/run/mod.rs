@@ -1,14 +1,14 @@
 //! `ctxbench run`: from what was typed to a report. Wiring: each step is another room's.
 
-mod arms;
+pub(super) mod arms;
 mod dry_run;
 mod fits;
-mod models;
-mod output;
-mod progress;
-mod record;
+pub(super) mod models;
+pub(super) mod output;
+pub(super) mod progress;
+pub(super) mod record;
 mod resume;
-mod witness;
+pub(super) mod witness;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -84,19 +84,19 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The command as typed, without the path of the program.
-fn command_line() -> Vec<String> {
+pub(super) fn command_line() -> Vec<String> {
     let words = std::env::args().skip(1);
     std::iter::once("ctxbench".to_owned()).chain(words).collect()
 }
 
 /// What is asked and over what.
 pub(super) struct Texts {
-    scenarios: Scenarios,
-    corpus: Corpus,
+    pub(super) scenarios: Scenarios,
+    pub(super) corpus: Corpus,
 }
 
 impl Texts {
-    fn read(config: &RunConfig) -> anyhow::Result<Self> {
+    pub(super) fn read(config: &RunConfig) -> anyhow::Result<Self> {
         let scenarios = match &config.prompts {
             Some(file) => Scenarios::from_file(file)?,
             None => Scenarios::shipped()?,
@@ -108,10 +108,20 @@ impl Texts {
         Ok(Self { scenarios, corpus })
     }
 
-    fn builder<'a>(&'a self, text: &'a Loaded, config: &RunConfig) -> RequestBuilder<'a> {
+    pub(super) fn builder<'a>(&'a self, text: &'a Loaded, config: &RunConfig) -> RequestBuilder<'a> {
+        self.builder_over(&self.corpus, text, config)
+    }
+
+    /// A builder over another corpus.
+    pub(super) fn builder_over<'a>(
+        &'a self,
+        corpus: &'a Corpus,
+        text: &'a Loaded,
+        config: &RunConfig,
+    ) -> RequestBuilder<'a> {
         let thinking = if config.thinking { Thinking::On } else { Thinking::Off };
         let (tokenizer, template) = (text.tokenizer.as_ref(), text.template.as_ref());
-        RequestBuilder::new(tokenizer, template, &self.corpus, &self.scenarios, config.seed, thinking)
+        RequestBuilder::new(tokenizer, template, corpus, &self.scenarios, config.seed, thinking)
     }
 }
 
@@ -121,7 +131,7 @@ fn remaining(budget: Budget, clock: &dyn Clock) -> Budget {
 }
 
 /// The first Ctrl-C ends the run after the sample in progress; the second ends the program.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {
@@ -135,7 +145,7 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Writes the last state, prints it where asked, and says by the exit code how it went.
-fn finish(document: &Document, folder: &Path, config: &RunConfig) -> anyhow::Result<ExitCode> {
+pub(super) fn finish(document: &Document, folder: &Path, config: &RunConfig) -> anyhow::Result<ExitCode> {
     if !document.cases.is_empty() {
         progress::save(document, folder, &config.formats)?;
     }
