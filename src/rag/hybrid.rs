@@ -134,11 +134,7 @@ impl Journey<'_> {
     }
 
     /// Decodes until a call is complete, the output is, or there is no sign of a call.
-    fn generate(
-        &mut self,
-        bench: &mut Bench<'_>,
-        first: First,
-    ) -> anyhow::Result<Option<ToolCall>> {
+    fn generate(&mut self, bench: &mut Bench<'_>, first: First) -> anyhow::Result<Option<ToolCall>> {
         let clock = bench.clock;
         let Self { stages, routed, marks, .. } = self;
         let (open, close) = (&marks.opens[..], &marks.closes[..]);

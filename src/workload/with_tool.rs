@@ -128,7 +128,9 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat");
         let templates: Vec<ChatTemplate> = std::fs::read_dir(folder)
             .unwrap()
-            .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|e| e == "jinja")))
+            .filter_map(|entry| {
+                Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|e| e == "jinja"))
+            })
             .map(|path| ChatTemplate::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
             .collect();
         assert!(templates.len() > 3, "templates of the family");

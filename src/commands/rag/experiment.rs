@@ -52,7 +52,11 @@ pub fn run(setup: &Setup) -> anyhow::Result<Document> {
     let mut pipeline = Pipeline {
         embedder: brought.embedder.as_mut(),
         store: indexed.store.as_mut(),
-        reranker: brought.reranker.as_deref_mut(),
+        // A map would keep the box's own lifetime, which is longer than the borrow's.
+        reranker: match &mut brought.reranker {
+            Some(reranker) => Some(reranker.as_mut()),
+            None => None,
+        },
     };
     let taken = alone::run(&mut pipeline, &texts, config.retrievals, ALONE_HITS, &setup.clock, &mut |_| {
         setup.stop.load(Ordering::Relaxed)
@@ -239,7 +243,8 @@ impl<'a> Work<'a> {
         observer: &BlocksObserver<'_>,
     ) -> anyhow::Result<Vec<AnswerRecord>> {
         let config = &self.setup.config;
-        let with_gold = asked.questions.iter().filter_map(|question| Some((question, question.gold.as_ref()?)));
+        let with_gold =
+            asked.questions.iter().filter_map(|question| Some((question, question.gold.as_ref()?)));
         let questions: Vec<(&Question, &Gold)> = spread(with_gold.collect(), config.answers as usize);
         let mut scored = Vec::new();
         for kind in answers::ARMS.iter().filter(|kind| config.arms.contains(kind) && !questions.is_empty()) {
@@ -254,7 +259,15 @@ impl<'a> Work<'a> {
             let mut tell = |place: usize| {
                 observer.step(&format!("answers of {}: {} of {all}", kind.name(), place + 1));
             };
-            scored.push(answers::arm(&mut bench, pipeline, *kind, &questions, hits, &self.setup.stop, &mut tell)?);
+            scored.push(answers::arm(
+                &mut bench,
+                pipeline,
+                *kind,
+                &questions,
+                hits,
+                &self.setup.stop,
+                &mut tell,
+            )?);
         }
         Ok(scored)
     }

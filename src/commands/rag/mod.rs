@@ -53,7 +53,7 @@ impl Setup {
         let store = StoreChoice::parse(&config.store)?;
         let threads = threads::settle(config.run.threads)?;
         let device = select::open(config.run.device)?;
-        let folder = OutputFolder::claim(config.run.output.as_deref())?;
+        let folder = OutputFolder::claim(args.output.as_deref())?;
         let texts = Texts::read(&config.run)?;
         let stop = stop_on_interrupt()?;
         let models = models::obtain(&config.run)?;

@@ -12,9 +12,9 @@ use crate::rag::rehearsal::{Asked, rehearse};
 use crate::runner::plan::ArmPlan;
 use crate::sample::case::{CaseSpec, Kind, Wish};
 use crate::tokenizer::Tokenizer;
+use crate::weights::obtain::Obtained;
 use crate::workload::RequestBuilder;
 use crate::workload::retrieved::{CodeAt, Serial};
-use crate::weights::obtain::Obtained;
 
 /// Questions whose prompts are looked at for a length that is typical.
 const LOOKED_AT: u32 = 15;
@@ -61,7 +61,11 @@ pub fn plan(config: &RagConfig, words: &Words<'_>, pipeline: &mut Pipeline<'_>) 
     let short = words.builder.short_tokens()?;
     let case = |arm: &Arm| CaseSpec {
         kind: arm.kind,
-        tokens: if arm.kind == Kind::Short { short } else { lengths[arm.length].asked.unwrap_or(typical[arm.length]) },
+        tokens: if arm.kind == Kind::Short {
+            short
+        } else {
+            lengths[arm.length].asked.unwrap_or(typical[arm.length])
+        },
         output_tokens: config.run.output_tokens,
         asked_for: Wish::User,
     };
@@ -74,7 +78,8 @@ pub fn plan(config: &RagConfig, words: &Words<'_>, pipeline: &mut Pipeline<'_>) 
 
 /// Ids of a prompt with the longest question and no passage.
 fn frame_tokens(words: &Words<'_>) -> anyhow::Result<u32> {
-    let longest = (0..words.builder.questions()).map(|n| words.builder.question(n)).max_by_key(|q| q.text.len());
+    let longest =
+        (0..words.builder.questions()).map(|n| words.builder.question(n)).max_by_key(|q| q.text.len());
     let question = longest.map_or("", |question| question.text.as_str());
     let serial = Serial { arm: "frame", context_tokens: 0, number: 9_999 };
     let prompt = words.builder.retrieved(question, &[], serial, CodeAt::AfterSystem)?;

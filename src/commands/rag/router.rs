@@ -51,7 +51,9 @@ impl Router {
         labelled.extend(scores(pipeline, general, false, clock)?);
         let Halves { fit, judge } = router::halves(&labelled, config.run.seed);
         let threshold = router::fit_threshold(&fit).ok_or_else(|| {
-            anyhow::anyhow!("--router similarity has no questions to fit its threshold on; use --router tool-call")
+            anyhow::anyhow!(
+                "--router similarity has no questions to fit its threshold on; use --router tool-call"
+            )
         })?;
         let judged = router::decide(&judge, threshold);
         Ok(Self { routing: Routing::Similarity(threshold), forced, judged, stand_in })

@@ -22,7 +22,7 @@ pub fn wanted(named: &[u64], chunks: u64) -> Vec<u64> {
 
 /// An embedded index of each size; none where another store was chosen, whose indexes are not ours to multiply.
 pub fn build(setup: &Setup, source: &Source<'_>, embedder: &mut dyn Embedder) -> anyhow::Result<Vec<Size>> {
-    if setup.store != StoreChoice::Embedded {
+    if !matches!(setup.store, StoreChoice::Embedded) {
         return Ok(Vec::new());
     }
     let size = |count: u64| {
