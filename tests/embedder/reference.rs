@@ -1,8 +1,8 @@
 //! The tiny models: every path against transformers, packed as alone, and cut where it says.
 
 use ctxbench::clock::ManualClock;
-use ctxbench::retrieval::TextRole;
 use ctxbench::retrieval::embedder::{StandInEmbedder, embed_texts};
+use ctxbench::retrieval::{Embedder, TextRole};
 use serde::Deserialize;
 
 use super::{NEAR, difference, embedder, fixture};
@@ -121,4 +121,22 @@ fn the_fingerprint_is_of_the_weights_and_of_what_else_makes_a_vector() {
     assert!(first.fingerprint().starts_with(&format!("{sha256}/mean/40/")), "{}", first.fingerprint());
     // Without the settings' files the whole of its positions is used.
     assert!(other.fingerprint().starts_with(&format!("{sha256}/mean/64/")), "{}", other.fingerprint());
+}
+
+#[test]
+fn the_end_of_text_is_added_where_the_tokenizer_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("qwen3_embedding").join(file), folder.path().join(file)).unwrap();
+    }
+    let own = std::fs::read(fixture("qwen3_embedding").join("tokenizer.json")).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&own).unwrap();
+    assert_eq!(file["post_processor"]["processors"][1].take()["type"], "TemplateProcessing");
+    file["post_processor"]["processors"].as_array_mut().unwrap().truncate(1);
+    std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
+    let (bare, marked) = (embedder(folder.path()), embedder(&fixture("qwen3_embedding")));
+    for text in ["", "pump", &"Who keeps the key? ".repeat(500)] {
+        let ids = |embedder: &dyn Embedder| embedder.tokenize(text, TextRole::Document).unwrap();
+        assert_eq!(ids(bare.as_ref()), ids(marked.as_ref()));
+    }
 }

@@ -5,26 +5,34 @@ use std::path::Path;
 
 use ctxbench::retrieval::embedder::EmbedderError;
 
+use tempfile::TempDir;
+
 use super::{fixture, try_embedder};
 
 fn error(name: &str) -> String {
     try_embedder(name).err().expect("it is refused").to_string()
 }
 
-/// A copy of a fixture that is then spoilt.
-fn spoilt(kind: &str, spoil: impl Fn(&Path)) -> String {
-    let folder = tempfile::tempdir().unwrap();
+/// A copy of what a fixture cannot do without.
+fn copied(kind: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        fs::copy(fixture(kind).join(file), folder.path().join(file)).unwrap();
+        fs::copy(fixture(kind).join(file), folder.path().join(file)).expect("a writable folder");
     }
+    folder
+}
+
+/// What is said of such a copy once it is spoilt.
+fn spoilt(kind: &str, spoil: impl Fn(&Path)) -> String {
+    let folder = copied(kind);
     spoil(folder.path());
     error(&folder.path().display().to_string())
 }
 
 fn edit(folder: &Path, file: &str, from: &str, to: &str) {
-    let text = fs::read_to_string(folder.join(file)).unwrap();
+    let text = fs::read_to_string(folder.join(file)).expect("a text");
     assert!(text.contains(from), "{file} has no {from}");
-    fs::write(folder.join(file), text.replace(from, to)).unwrap();
+    fs::write(folder.join(file), text.replace(from, to)).expect("a writable folder");
 }
 
 #[test]
@@ -135,4 +143,41 @@ fn a_hub_out_of_reach_is_told_apart_and_nothing_stands_in() {
     }
     let stand_in = try_embedder("stand-in").unwrap();
     assert!(stand_in.is_stand_in() && stand_in.id() == "stand-in" && stand_in.dimensions() == 384);
+}
+
+#[test]
+fn no_number_in_a_configuration_makes_it_panic() {
+    for kind in ["bert_mean", "qwen3_embedding"] {
+        let text = fs::read(fixture(kind).join("config.json")).unwrap();
+        let config: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).unwrap();
+        for (key, _) in config.iter().filter(|(_, value)| value.is_number()) {
+            for number in ["0", "1", "-1", "1048577", "4611686018427387904", "18446744073709551615", "1e300"]
+            {
+                let mut changed = config.clone();
+                changed[key] = serde_json::from_str(number).unwrap();
+                let folder = copied(kind);
+                fs::write(folder.path().join("config.json"), serde_json::to_vec(&changed).unwrap()).unwrap();
+                if let Err(error) = try_embedder(&folder.path().display().to_string()) {
+                    assert!(error.to_string().len() > 20, "{kind}, {key} {number}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    for kind in ["bert_mean", "qwen3_embedding", "cross_encoder"] {
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let whole = fs::read(fixture(kind).join(file)).unwrap();
+            for part in [0, 1, 8, whole.len() / 2, whole.len() - 1] {
+                let folder = copied(kind);
+                // The last byte of a text file may be its line's end.
+                let length = if part + 1 == whole.len() { whole.trim_ascii_end().len() - 1 } else { part };
+                fs::write(folder.path().join(file), &whole[..length]).unwrap();
+                let message = error(&folder.path().display().to_string());
+                assert!(message.contains(file), "{kind} {file}, {length} bytes: {message}");
+            }
+        }
+    }
 }

@@ -44,11 +44,11 @@ pub enum EmbedderError {
         /// Id or repository.
         name: String,
         /// Why they could not be brought.
-        source: HubError,
+        source: Box<HubError>,
     },
     /// The hub answers, and refuses or fails.
     #[error(transparent)]
-    Hub(HubError),
+    Hub(Box<HubError>),
     /// A file is not the one that the catalog states.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

@@ -90,8 +90,8 @@ pub fn hub_folder(
     listener: &mut dyn Listener,
 ) -> Result<ModelFolder, EmbedderError> {
     let failed = |error: HubError| match error.is_unreachable() {
-        true => EmbedderError::OutOfReach { name: name.into(), source: error },
-        false => EmbedderError::Hub(error),
+        true => EmbedderError::OutOfReach { name: name.into(), source: Box::new(error) },
+        false => EmbedderError::Hub(Box::new(error)),
     };
     let (snapshot, files) = bring(hub, repo, &Wanted::Safetensors, listener).map_err(failed)?;
     check_stated(stated, &snapshot, &files)?;
