@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 
-
 use thiserror::Error;
 
 pub mod chunks;
