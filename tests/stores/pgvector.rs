@@ -81,6 +81,19 @@ fn a_store_cut_off_in_the_middle_goes_on_where_it_was() {
 }
 
 #[test]
+fn vectors_come_back_as_they_were_added() {
+    let Some(server) = Server::shared() else { return };
+    let (url, rows) = (server.new_database(), rows(200));
+    let mut store = store(&url);
+    assert!(store.vectors(1).is_err(), "it is not open");
+    fill(&mut store, 'a', &rows);
+    let added = |count: usize| rows[..count].iter().map(|row| row.vector.clone()).collect::<Vec<_>>();
+    for (count, expected) in [(0, 0), (3, 3), (200, 200), (u64::MAX, 200)] {
+        assert_eq!(store.vectors(count).unwrap(), Some(added(expected)));
+    }
+}
+
+#[test]
 fn a_batch_that_the_server_refuses_leaves_nothing_behind() {
     let Some(server) = Server::shared() else { return };
     let (url, mut rows) = (server.new_database(), rows(20));

@@ -112,6 +112,11 @@ impl VectorStore for PgVectorStore {
         write::finish(session, place)
     }
 
+    fn vectors(&mut self, count: u64) -> Result<Option<Vec<Vec<f32>>>, RetrievalError> {
+        let (session, _) = self.session()?;
+        session.searches.vectors(&mut session.link, count).map(Some)
+    }
+
     fn search(&mut self, vector: &[f32], k: usize) -> Result<Vec<Hit>, RetrievalError> {
         let (session, _) = self.session()?;
         session.check_length(vector)?;

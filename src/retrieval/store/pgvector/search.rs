@@ -99,6 +99,16 @@ impl Searches {
         numbers.iter().map(|chunk| texts.get(chunk).cloned().ok_or_else(|| missing(*chunk))).collect()
     }
 
+    /// The vectors of the first `count` rows.
+    pub(super) fn vectors(&self, link: &mut Link, count: u64) -> Result<Vec<Vec<f32>>, RetrievalError> {
+        let failed = link.failed("reading vectors");
+        let query = format!("SELECT embedding FROM {} WHERE chunk < $1 ORDER BY chunk", self.table);
+        let end = i64::try_from(count).unwrap_or(i64::MAX);
+        let rows = link.client.query(&query, &[&end]).map_err(&failed)?;
+        let vector = |row: &Row| row.try_get::<_, Vector>(0).map(Vec::from);
+        rows.iter().map(vector).collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// The statement for `k`, and the session's `hnsw.ef_search` with it.
     fn prepared(&mut self, link: &mut Link, k: usize) -> Result<Statement, RetrievalError> {
         if let Some(of_k) = self.of_k.as_ref().filter(|of_k| of_k.k == k) {

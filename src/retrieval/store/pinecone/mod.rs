@@ -38,6 +38,13 @@ impl PineconeStore {
         Self { name, options, place: Place::default(), session: None }
     }
 
+    /// The same, with the key and the address that this process's environment names.
+    ///
+    /// Errors if `PINECONE_API_KEY` is not set, or `PINECONE_API_BASE` is no place a key may be sent to.
+    pub fn from_environment(name: IndexName) -> Result<Self, RetrievalError> {
+        Ok(Self::new(name, PineconeOptions::from_environment()?))
+    }
+
     /// The same in the namespace `ctxbench-<name>-<digest>`: indexes that are needed side by side need a name each.
     ///
     /// Errors if the name is not lower-case letters, digits and `_`, at most 40.

@@ -1,12 +1,15 @@
 //! Names of our namespaces, which of them are ours to drop, and how much of one can be taken up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Index;
 use crate::retrieval::{Identity, RetrievalError};
 
 /// Hex digits of the digest in a name.
 const DIGITS: usize = 16;
+
+/// Rows, evenly spread, that are looked at before a namespace is taken up again.
+const PROBES: u64 = 40;
 
 /// What our namespaces are called up to the digest: `ctxbench-`, or `ctxbench-<name>-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +50,9 @@ fn is_hex(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
-/// How many rows of ours can be kept. Rows are added in order, so that with `n` of them row `n - 1` is there and
-/// row `n` is not. Where that does not hold, rows are missing, or are not counted yet: all are added again, which
-/// writes over what is there.
+/// How many rows of ours can be kept. Rows are added in order, so that with `n` of them each row below `n` is there
+/// and no other. Where that does not hold for the rows looked at, rows are missing, or are not counted yet: all are
+/// added again, which writes over what is there. A gap between the rows looked at stays unseen until it is fetched.
 pub(super) fn usable_rows(
     index: &Index,
     namespace: &str,
@@ -65,13 +68,30 @@ pub(super) fn usable_rows(
         )));
     }
     let Some(last) = rows.checked_sub(1) else { return Ok(0) };
-    let there = index.which_of(namespace, &[last, rows])?;
-    Ok(if there == [last] { rows } else { 0 })
+    let probes = probes(last, rows, identity.chunks);
+    let there = index.which_of(namespace, &probes)?;
+    let fits = there.iter().eq(probes.iter().filter(|chunk| **chunk < rows));
+    Ok(if fits { rows } else { 0 })
+}
+
+/// The last row, the one behind it, and some of all; rising.
+fn probes(last: u64, behind: u64, chunks: u64) -> Vec<u64> {
+    let step = chunks.div_ceil(PROBES).max(1) as usize;
+    let probes: BTreeSet<u64> = (0..chunks).step_by(step).chain([last, behind]).collect();
+    probes.into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_of_a_few_rows_are_looked_at_and_some_of_many() {
+        assert_eq!(probes(2, 3, 5), [0, 1, 2, 3, 4]);
+        assert_eq!(probes(4, 5, 5), [0, 1, 2, 3, 4, 5]);
+        let many = probes(501, 502, 1000);
+        assert!(many.len() == 42 && many.contains(&501) && many.contains(&502), "{many:?}");
+    }
 
     #[test]
     fn only_names_that_we_give_are_ours() {
