@@ -6,13 +6,15 @@ use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{Chart, draw, growth, palette, plots, trace};
+use super::charts::{Chart, bars, differences, draw, growth, mix, palette, plots, trace, waterfall};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
 use super::headline::{self, Headline};
+use super::rag::{self, verdicts};
 use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
+use crate::verdict::claims::Outcome;
 use crate::verdict::validity::Status;
 
 /// One self-contained page with plots.
@@ -30,6 +32,12 @@ struct Page {
     status_class: &'static str,
     notes: Vec<NoteView>,
     hint: &'static str,
+    claims_heading: &'static str,
+    claims_hint: String,
+    claims: Vec<CardView>,
+    not_tested: Vec<String>,
+    sections: Vec<SectionView>,
+    experiment_figures: Vec<Figure>,
     results: TableView,
     growth: TableView,
     growth_heading: &'static str,
@@ -49,6 +57,20 @@ struct NoteView {
     class: &'static str,
     label: String,
     text: String,
+}
+
+/// A claim with its verdict.
+struct CardView {
+    class: &'static str,
+    outcome: &'static str,
+    card: verdicts::Card,
+}
+
+struct SectionView {
+    heading: &'static str,
+    hint: String,
+    grid: Option<TableView>,
+    lines: Vec<String>,
 }
 
 /// A table, as far as the page is concerned.
@@ -113,10 +135,10 @@ impl Exporter for Html {
 
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
-        let charts = [plots::charts(document), growth::charts(document), trace::charts(document)]
-            .into_iter()
-            .flatten();
-        let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
+        let (figures, experiment_figures) = match rag::is_experiment(document) {
+            true => (Ok(Vec::new()), experiment_figures(document)),
+            false => (figures(document), Ok(Vec::new())),
+        };
         Ok(Self {
             title: headline::title(document),
             run_line: run_line(document),
@@ -135,6 +157,12 @@ impl Page {
             growth_hint: growth_table::HINT,
             laws: growth_table::laws(document),
             figures: figures.map_err(io::Error::other)?,
+            experiment_figures: experiment_figures.map_err(io::Error::other)?,
+            claims_heading: verdicts::HEADING,
+            claims_hint: verdicts::hint(document),
+            claims: verdicts::cards(document).into_iter().map(claim).collect(),
+            not_tested: verdicts::not_tested(document),
+            sections: rag::sections(document).into_iter().map(section).collect(),
             failures: notes::failures(document),
             left_out: notes::left_out(document),
             environment: notes::environment(document),
@@ -201,6 +229,43 @@ fn cell(numeric: bool, text: &str) -> CellView {
         _ => "",
     };
     CellView { text: text.into(), class }
+}
+
+fn claim(card: verdicts::Card) -> CardView {
+    let class = match card.outcome {
+        Outcome::Supported => "yes",
+        Outcome::NotSupported => "no",
+        Outcome::NotTestable => "open",
+    };
+    CardView { class, outcome: verdicts::outcome_name(card.outcome), card }
+}
+
+fn section(section: rag::Section) -> SectionView {
+    let grid = section.grid.as_ref().map(|grid| table_view(section.heading, grid));
+    SectionView { heading: section.heading, hint: section.hint, grid, lines: section.lines }
+}
+
+fn figures(document: &Document) -> Result<Vec<Figure>, String> {
+    let charts = [plots::charts(document), growth::charts(document), trace::charts(document)];
+    charts.into_iter().flatten().enumerate().map(figure).collect()
+}
+
+/// Waterfalls, differences, then the charts against a quantity.
+fn experiment_figures(document: &Document) -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
+    for (at, chart) in waterfall::charts(document).into_iter().enumerate() {
+        let svg = bars::svg(&chart, &format!("waterfall-{at}"))?;
+        let entry = |part: &bars::Part| LegendEntry { swatch: bars::swatch(part), name: part.name.into() };
+        let legend = chart.parts.iter().map(entry).collect();
+        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend });
+    }
+    if let Some(chart) = differences::chart(document) {
+        let svg = differences::svg(&chart, "differences")?;
+        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend: Vec::new() });
+    }
+    let charts = mix::charts(document).into_iter().enumerate().map(figure);
+    figures.extend(charts.collect::<Result<Vec<_>, _>>()?);
+    Ok(figures)
 }
 
 fn figure((at, chart): (usize, Chart)) -> Result<Figure, String> {

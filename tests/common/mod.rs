@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 pub mod packages;
 pub mod pair;
+pub mod rag;
 pub mod synthetic;
 
 /// Where golden files lie.

@@ -5,6 +5,9 @@ use super::super::one_line;
 use crate::units::significant;
 use crate::verdict::claims::{Outcome, Verdict};
 
+/// Heading over the cards.
+pub const HEADING: &str = "The article's claims, held against this box";
+
 /// One claim and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
