@@ -9,7 +9,7 @@ use askama::Template;
 use super::charts::{Chart, bars, differences, draw, growth, mix, palette, plots, trace, waterfall};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
-use super::headline::{self, Headline};
+use super::headline::{self, Headline, Sentence};
 use super::rag::{self, verdicts};
 use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
@@ -31,7 +31,7 @@ struct Page {
     status: &'static str,
     status_class: &'static str,
     notes: Vec<NoteView>,
-    hint: &'static str,
+    hint: String,
     claims_heading: &'static str,
     claims_hint: String,
     claims: Vec<CardView>,
@@ -142,12 +142,12 @@ impl Page {
         Ok(Self {
             title: headline::title(document),
             run_line: run_line(document),
-            headlines: headline::headlines(document),
+            headlines: headlines(document),
             limits: headline::limits(document),
             status: status_name(document.validity.status),
             status_class: status_class(document.validity.status),
             notes: notes::notes(document).iter().map(note).collect(),
-            hint: table::HINT,
+            hint: table::hint(document),
             results: table_view("Table of results", &table::grid(document)),
             growth: table_view(
                 "Table of growth",
@@ -199,10 +199,10 @@ fn note(note: &notes::Note) -> NoteView {
     NoteView { class: status_class(note.status), label, text }
 }
 
-/// The first row of a model and weight type, which are the first two cells, begins a band.
+/// Where the leading cells change, a band begins.
 fn table_view(label: &'static str, grid: &Grid) -> TableView {
     let (columns, rows) = (&grid.heads, &grid.rows);
-    let begins = |at: usize| at > 0 && rows[at][..2] != rows[at - 1][..2];
+    let begins = |at: usize| at > 0 && rows[at][..grid.band_cells] != rows[at - 1][..grid.band_cells];
     let row = |(at, row): (usize, &Vec<String>)| RowView {
         class: if begins(at) { "band" } else { "" },
         cells: columns.iter().zip(row).map(|(column, text)| cell(column.numeric, text)).collect(),
@@ -237,12 +237,35 @@ fn claim(card: verdicts::Card) -> CardView {
         Outcome::NotSupported => "no",
         Outcome::NotTestable => "open",
     };
-    CardView { class, outcome: verdicts::outcome_name(card.outcome), card }
+    let outcome = verdicts::outcome_name(card.outcome);
+    let (number, rule, reason) = (card.number.as_deref().map(glued), glued(&card.rule), glued(&card.reason));
+    CardView { class, outcome, card: verdicts::Card { number, rule, reason, ..card } }
+}
+
+/// Numbers that no line break parts from their unit.
+fn glued(text: &str) -> String {
+    let units = [" %", " ms", " = ", " s ", " s,", " s)", " tokens"];
+    units
+        .iter()
+        .fold(text.to_owned(), |text, unit| text.replace(unit, &unit.replacen(' ', "\u{a0}", 1)))
+        .replace("\u{a0}= ", "\u{a0}=\u{a0}")
+}
+
+/// Sentences as they are, or glued where the document is an experiment's.
+fn headlines(document: &Document) -> Vec<Headline> {
+    let mut headlines = headline::headlines(document);
+    if rag::is_experiment(document) {
+        for sentence in headlines.iter_mut().flat_map(|headline| &mut headline.sentences) {
+            *sentence = Sentence::new(glued(&sentence.before), glued(&sentence.key), glued(&sentence.after));
+        }
+    }
+    headlines
 }
 
 fn section(section: rag::Section) -> SectionView {
     let grid = section.grid.as_ref().map(|grid| table_view(section.heading, grid));
-    SectionView { heading: section.heading, hint: section.hint, grid, lines: section.lines }
+    let lines = section.lines.iter().map(|line| glued(line)).collect();
+    SectionView { heading: section.heading, hint: glued(&section.hint), grid, lines }
 }
 
 fn figures(document: &Document) -> Result<Vec<Figure>, String> {

@@ -95,7 +95,7 @@ fn sections(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn results(document: &Document, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n## Results\n\n{}\n", table::HINT)?;
+    writeln!(out, "\n## Results\n\n{}\n", table::hint(document))?;
     table_of(&table::grid(document), out)
 }
 

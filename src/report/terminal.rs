@@ -114,7 +114,8 @@ impl Terminal {
             section.lines.iter().try_for_each(|line| self.paragraph(out, "  ", line))?;
         }
         if rag::is_experiment(document) {
-            writeln!(out, "\nResults")?;
+            // The line ends before the table.
+            write!(out, "\nAll arms")?;
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ fn sample(kind: Kind, block: u32) -> Sample {
         _ => 0,
     };
     let prompt_tokens = if long { LONG } else { SHORT };
-    let noise = wobble(17 * block + 1000 * kind as u32);
+    let noise = wobble((block + 1) * (kind as u32 + 3) * 7919);
     let ms = |ms: f64| Some(rounded(ms * noise));
     let found = |value: f64| ms(value).filter(|_| retrieves);
     let stages = Stages {
@@ -103,7 +103,7 @@ fn sample(kind: Kind, block: u32) -> Sample {
     let before =
         [stages.route, stages.tokenize_query, stages.embed, stages.search, stages.fetch, stages.assemble];
     let ttft_ms = rounded(rag_ttft_ms - before.into_iter().flatten().sum::<f64>());
-    let step = if long { 21.4 } else { 20.0 } * wobble(31 * block + 5 * kind as u32);
+    let step = if long { 21.4 } else { 20.0 } * wobble((block + 2) * (kind as u32 + 5) * 104_729);
     Sample {
         order: block * 6 + kind as u32,
         prompt_tokens,

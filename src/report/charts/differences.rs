@@ -8,7 +8,7 @@ use super::palette;
 use super::rows::{Area, Label, Rows, Strip};
 use crate::report::document::Document;
 use crate::report::experiment::Pair;
-use crate::report::rag::pairs::what;
+use crate::report::rag::pairs::{in_order, what};
 use crate::stats::paired::Paired;
 use crate::units::{span, thousands};
 
@@ -35,7 +35,7 @@ pub struct Difference {
 /// The chart; `None` where no difference of a TTFT was measured.
 pub fn chart(document: &Document) -> Option<Differences> {
     let of_ttft = |pair: &&Pair| pair.metric == "rag_ttft_ms" || pair.metric == "ttft_ms";
-    let pairs: Vec<&Pair> = document.experiment.pairs.iter().filter(of_ttft).collect();
+    let pairs: Vec<&Pair> = in_order(document).into_iter().filter(of_ttft).collect();
     let mut lengths: Vec<Option<u32>> = pairs.iter().map(|pair| pair.context_tokens).collect();
     lengths.sort_unstable();
     lengths.dedup();

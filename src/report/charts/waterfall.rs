@@ -1,4 +1,4 @@
-//! The waterfall of an experiment: median stages of each arm, stacked; and what precedes the prefill, enlarged.
+//! The waterfall of an experiment: median stages of each arm, stacked; and those of retrieval, enlarged.
 
 use super::bars::{Bar, Bars, Part};
 use crate::report::document::Document;
@@ -35,9 +35,9 @@ pub fn charts(document: &Document) -> Vec<Bars> {
     );
     let before: Vec<Ledger> = ledgers.iter().filter(|l| l.stages.search.is_some()).cloned().collect();
     let enlarged = chart(
-        "The same without the prefill, enlarged",
+        "Retrieval alone, enlarged",
         "What retrieval itself takes: embedding the question, searching, fetching the texts, putting the prompt together.",
-        &KINDS[..KINDS.len() - 1],
+        &KINDS[1..KINDS.len() - 1],
         &before,
     );
     [whole, enlarged].into_iter().flatten().collect()
