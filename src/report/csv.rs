@@ -82,17 +82,75 @@ impl Exporter for Csv {
     }
 
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let rows = document.cases.iter().flat_map(|case| {
+            let lone = case.samples.is_empty().then_some((case, None));
+            lone.into_iter().chain(case.samples.iter().map(move |sample| (case, Some(sample))))
+        });
+        if rows.clone().any(|(_, sample)| sample.is_some_and(|s| s.stages_ms.is_some())) {
+            return with_stages(rows, out);
+        }
         let mut writer = csv::Writer::from_writer(out);
-        for case in &document.cases {
-            if case.samples.is_empty() {
-                writer.serialize(Row::new(case, None)).map_err(into_io)?;
-            }
-            for sample in &case.samples {
-                writer.serialize(Row::new(case, Some(sample))).map_err(into_io)?;
-            }
+        for (case, sample) in rows {
+            writer.serialize(Row::new(case, sample)).map_err(into_io)?;
         }
         writer.flush()
     }
+}
+
+/// What a sample of an experiment has beyond others, behind the columns of all.
+const STAGE_COLUMNS: [&str; 13] = [
+    "question_id",
+    "routed",
+    "rag_ttft_ms",
+    "route_ms",
+    "tokenize_query_ms",
+    "embed_ms",
+    "search_ms",
+    "fetch_ms",
+    "rerank_ms",
+    "assemble_ms",
+    "stage_tokenize_ms",
+    "stage_prefill_ms",
+    "first_token_ms",
+];
+
+fn with_stages<'a>(
+    rows: impl Iterator<Item = (&'a Case, Option<&'a Sample>)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+    let mut header = None;
+    for (case, sample) in rows {
+        let row = Row::new(case, sample);
+        if header.is_none() {
+            let names: Vec<String> =
+                names(&row)?.into_iter().chain(STAGE_COLUMNS.map(String::from)).collect();
+            writer.write_record(header.insert(names)).map_err(into_io)?;
+        }
+        writer.serialize((row, stage_cells(sample))).map_err(into_io)?;
+    }
+    writer.flush()
+}
+
+/// Names of the fixed columns.
+fn names(row: &Row) -> io::Result<Vec<String>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(row).map_err(into_io)?;
+    let text = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+    let mut reader = csv::Reader::from_reader(text.as_slice());
+    Ok(reader.headers().map_err(into_io)?.iter().map(String::from).collect())
+}
+
+/// In the order of [`STAGE_COLUMNS`].
+fn stage_cells(sample: Option<&Sample>) -> Vec<Option<String>> {
+    let number = |value: Option<f64>| value.map(|ms| ms.to_string());
+    let stages = sample.and_then(|s| s.stages_ms).unwrap_or_default();
+    let about = [
+        sample.and_then(|s| s.question_id.clone()),
+        sample.and_then(|s| s.routed).map(|routed| routed.to_string()),
+        number(sample.and_then(|s| s.rag_ttft_ms)),
+    ];
+    about.into_iter().chain(stages.in_order().map(|(_, ms)| number(ms))).collect()
 }
 
 /// Keeps the system's own error, by which a closed pipe or a full disk is known.

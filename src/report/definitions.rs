@@ -108,9 +108,74 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a document of `ctxbench rag` holds beyond that.
+pub const OF_EXPERIMENT: &[(&str, &str)] = &[
+    (
+        "rag_ttft_ms",
+        "Question in hand to first output id on the host, the whole pipeline, by two clock reads of its own. In arms          without retrieval it has only the stages that they have.",
+    ),
+    (
+        "stages_ms",
+        "Where rag_ttft_ms went: route, tokenize_query, embed, search, fetch, rerank, assemble, tokenize, prefill,          first_token. A stage that a request has not is null. Their sum agrees with rag_ttft_ms within 1 %, or the          sample is stamped.",
+    ),
+    (
+        "scenario",
+        "short: the question alone. padded: as long as its rag twin, without retrieval. rag: the whole pipeline.          rag_warm_prefix, rag_warm_document: the same with the system text, or that and the first document, already in          the cache. hybrid: the model, or a router before it, decides whether to retrieve.",
+    ),
+    (
+        "context tax",
+        "padded - short, same question, same block: what the length of the prompt costs by itself.",
+    ),
+    (
+        "retrieval tax",
+        "rag - padded, same question, same block: embedding the question, searching, fetching, reranking, putting the          prompt together.",
+    ),
+    (
+        "pairs",
+        "Paired differences a - b and ratios a / b, one per question and block. median is the Hodges-Lehmann estimate          (the median of the means of any two), with the interval of Wilcoxon's signed ranks.",
+    ),
+    (
+        "recall_at_10",
+        "Of the 10 chunks nearest by looking at every vector, the share that the store's search found.",
+    ),
+    (
+        "gold_in_hits",
+        "Share of the questions whose passage with the answer is among the chunks put into the prompt.",
+    ),
+    (
+        "embed_tokens_per_s",
+        "Tokens of chunks embedded per second, in batches, while the index was built: what a change of the data costs.",
+    ),
+    (
+        "mix",
+        "A stream of questions of which the share r is routed to retrieval, drawn from the samples of routed and          unrouted requests. p95 is null below 130 samples of a kind.",
+    ),
+    (
+        "box_seconds_per_1k",
+        "Seconds that this box is busy with 1,000 questions, one after the other, from the question in hand to the last id.",
+    ),
+    (
+        "precision, recall",
+        "Of the router: the share of the questions it routed that needed the handbook, and the share of those that needed          it that it routed.",
+    ),
+    (
+        "verdicts",
+        "supported: the whole interval lies on the claim's side of the margin. not_supported: on the other side.          not_testable: anything else, with the reason.",
+    ),
+];
+
 /// The `definitions` block of a document.
 pub fn definitions() -> BTreeMap<String, String> {
-    DEFINITIONS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    block(DEFINITIONS.iter())
+}
+
+/// The `definitions` block of a document with an experiment.
+pub fn with_experiment() -> BTreeMap<String, String> {
+    block(DEFINITIONS.iter().chain(OF_EXPERIMENT))
+}
+
+fn block<'a>(entries: impl Iterator<Item = &'a (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    entries.map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -130,5 +195,6 @@ mod tests {
     #[test]
     fn no_name_is_defined_twice() {
         assert_eq!(definitions().len(), DEFINITIONS.len());
+        assert_eq!(with_experiment().len(), DEFINITIONS.len() + OF_EXPERIMENT.len());
     }
 }

@@ -5,6 +5,7 @@ use super::document::{Document, Fit};
 use super::groups::groups;
 use super::growth::Phase;
 use super::headline::percent;
+use super::rag::is_experiment;
 use super::table::{Column, number, number_or_missing, text};
 use super::theory::{Theory, WorkAt};
 use super::{NOT_AVAILABLE, one_line};
@@ -43,8 +44,11 @@ pub const COLUMNS: &[Column<Entry>] = &[
 /// Stands where there is nothing to hold a length against, since it is the shortest.
 const BASE: &str = "base";
 
-/// Rows of the table, arm by arm; none where nothing was counted.
+/// Rows of the table, arm by arm; none where nothing was counted, nor for an experiment, which is not about length.
 pub fn rows(document: &Document) -> Vec<Vec<String>> {
+    if is_experiment(document) {
+        return Vec::new();
+    }
     let entries = document.fits.iter().flat_map(entries);
     entries.map(|entry| COLUMNS.iter().map(|column| (column.cell)(&entry)).collect()).collect()
 }
@@ -123,6 +127,9 @@ pub struct Laws {
 
 /// The laws of every arm that was counted.
 pub fn laws(document: &Document) -> Vec<Laws> {
+    if is_experiment(document) {
+        return Vec::new();
+    }
     let groups = groups(document);
     let of_group = |group: &super::groups::Group| {
         let (fit, theory) = group.fit.and_then(|fit| Some((fit, fit.theory.as_ref()?)))?;

@@ -5,7 +5,7 @@
 use super::contrast::contrasts;
 use super::document::{Document, RatioAt, WeightsOrigin};
 use super::groups::{Group, groups};
-use super::{NOT_AVAILABLE, one_line};
+use super::{NOT_AVAILABLE, one_line, rag};
 use crate::stats::estimate::Interval;
 use crate::stats::fit::{Law, LawKind};
 use crate::units::{milliseconds, significant, thousands};
@@ -47,11 +47,16 @@ pub fn title(document: &Document) -> String {
     let accelerated = document.cases.iter().any(|case| case.device != "cpu");
     let accelerator = document.environment.accelerators.first().filter(|_| accelerated);
     let name = accelerator.or(document.environment.cpu.as_ref());
-    format!("What context length costs on {}", name.map_or("this box".into(), |name| one_line(name)))
+    let what = if rag::is_experiment(document) { "RAG" } else { "context length" };
+    format!("What {what} costs on {}", name.map_or("this box".into(), |name| one_line(name)))
 }
 
 /// Hybrid against attention where both were measured, then the findings per model, weight type and device.
+/// Of an experiment its own findings only.
 pub fn headlines(document: &Document) -> Vec<Headline> {
+    if let Some(experiment) = rag::headline::headline(document) {
+        return vec![experiment];
+    }
     let headline = |group: &Group| {
         let sentences = [cost_of_context(group), rag_against_short(group), cost_of_depth(group)];
         Headline { subject: group.subject(), sentences: sentences.into_iter().flatten().collect() }

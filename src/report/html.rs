@@ -6,13 +6,15 @@ use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{Chart, draw, growth, palette, plots, trace};
+use super::charts::{Chart, bars, differences, draw, growth, mix, palette, plots, trace, waterfall};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
-use super::headline::{self, Headline};
+use super::headline::{self, Headline, Sentence};
+use super::rag::{self, verdicts};
 use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
+use crate::verdict::claims::Outcome;
 use crate::verdict::validity::Status;
 
 /// One self-contained page with plots.
@@ -29,7 +31,13 @@ struct Page {
     status: &'static str,
     status_class: &'static str,
     notes: Vec<NoteView>,
-    hint: &'static str,
+    hint: String,
+    claims_heading: &'static str,
+    claims_hint: String,
+    claims: Vec<CardView>,
+    not_tested: Vec<String>,
+    sections: Vec<SectionView>,
+    experiment_figures: Vec<Figure>,
     results: TableView,
     growth: TableView,
     growth_heading: &'static str,
@@ -49,6 +57,20 @@ struct NoteView {
     class: &'static str,
     label: String,
     text: String,
+}
+
+/// A claim with its verdict.
+struct CardView {
+    class: &'static str,
+    outcome: &'static str,
+    card: verdicts::Card,
+}
+
+struct SectionView {
+    heading: &'static str,
+    hint: String,
+    grid: Option<TableView>,
+    lines: Vec<String>,
 }
 
 /// A table, as far as the page is concerned.
@@ -113,19 +135,19 @@ impl Exporter for Html {
 
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
-        let charts = [plots::charts(document), growth::charts(document), trace::charts(document)]
-            .into_iter()
-            .flatten();
-        let figures: Result<Vec<Figure>, String> = charts.enumerate().map(figure).collect();
+        let (figures, experiment_figures) = match rag::is_experiment(document) {
+            true => (Ok(Vec::new()), experiment_figures(document)),
+            false => (figures(document), Ok(Vec::new())),
+        };
         Ok(Self {
             title: headline::title(document),
             run_line: run_line(document),
-            headlines: headline::headlines(document),
+            headlines: headlines(document),
             limits: headline::limits(document),
             status: status_name(document.validity.status),
             status_class: status_class(document.validity.status),
             notes: notes::notes(document).iter().map(note).collect(),
-            hint: table::HINT,
+            hint: table::hint(document),
             results: table_view("Table of results", &table::grid(document)),
             growth: table_view(
                 "Table of growth",
@@ -135,6 +157,12 @@ impl Page {
             growth_hint: growth_table::HINT,
             laws: growth_table::laws(document),
             figures: figures.map_err(io::Error::other)?,
+            experiment_figures: experiment_figures.map_err(io::Error::other)?,
+            claims_heading: verdicts::HEADING,
+            claims_hint: verdicts::hint(document),
+            claims: verdicts::cards(document).into_iter().map(claim).collect(),
+            not_tested: verdicts::not_tested(document),
+            sections: rag::sections(document).into_iter().map(section).collect(),
             failures: notes::failures(document),
             left_out: notes::left_out(document),
             environment: notes::environment(document),
@@ -171,10 +199,10 @@ fn note(note: &notes::Note) -> NoteView {
     NoteView { class: status_class(note.status), label, text }
 }
 
-/// The first row of a model and weight type, which are the first two cells, begins a band.
+/// Where the leading cells change, a band begins.
 fn table_view(label: &'static str, grid: &Grid) -> TableView {
     let (columns, rows) = (&grid.heads, &grid.rows);
-    let begins = |at: usize| at > 0 && rows[at][..2] != rows[at - 1][..2];
+    let begins = |at: usize| at > 0 && rows[at][..grid.band_cells] != rows[at - 1][..grid.band_cells];
     let row = |(at, row): (usize, &Vec<String>)| RowView {
         class: if begins(at) { "band" } else { "" },
         cells: columns.iter().zip(row).map(|(column, text)| cell(column.numeric, text)).collect(),
@@ -201,6 +229,66 @@ fn cell(numeric: bool, text: &str) -> CellView {
         _ => "",
     };
     CellView { text: text.into(), class }
+}
+
+fn claim(card: verdicts::Card) -> CardView {
+    let class = match card.outcome {
+        Outcome::Supported => "yes",
+        Outcome::NotSupported => "no",
+        Outcome::NotTestable => "open",
+    };
+    let outcome = verdicts::outcome_name(card.outcome);
+    let (number, rule, reason) = (card.number.as_deref().map(glued), glued(&card.rule), glued(&card.reason));
+    CardView { class, outcome, card: verdicts::Card { number, rule, reason, ..card } }
+}
+
+/// Numbers that no line break parts from their unit.
+fn glued(text: &str) -> String {
+    let units = [" %", " ms", " = ", " s ", " s,", " s)", " tokens"];
+    units
+        .iter()
+        .fold(text.to_owned(), |text, unit| text.replace(unit, &unit.replacen(' ', "\u{a0}", 1)))
+        .replace("\u{a0}= ", "\u{a0}=\u{a0}")
+}
+
+/// Sentences as they are, or glued where the document is an experiment's.
+fn headlines(document: &Document) -> Vec<Headline> {
+    let mut headlines = headline::headlines(document);
+    if rag::is_experiment(document) {
+        for sentence in headlines.iter_mut().flat_map(|headline| &mut headline.sentences) {
+            *sentence = Sentence::new(glued(&sentence.before), glued(&sentence.key), glued(&sentence.after));
+        }
+    }
+    headlines
+}
+
+fn section(section: rag::Section) -> SectionView {
+    let grid = section.grid.as_ref().map(|grid| table_view(section.heading, grid));
+    let lines = section.lines.iter().map(|line| glued(line)).collect();
+    SectionView { heading: section.heading, hint: glued(&section.hint), grid, lines }
+}
+
+fn figures(document: &Document) -> Result<Vec<Figure>, String> {
+    let charts = [plots::charts(document), growth::charts(document), trace::charts(document)];
+    charts.into_iter().flatten().enumerate().map(figure).collect()
+}
+
+/// Waterfalls, differences, then the charts against a quantity.
+fn experiment_figures(document: &Document) -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
+    for (at, chart) in waterfall::charts(document).into_iter().enumerate() {
+        let svg = bars::svg(&chart, &format!("waterfall-{at}"))?;
+        let entry = |part: &bars::Part| LegendEntry { swatch: bars::swatch(part), name: part.name.into() };
+        let legend = chart.parts.iter().map(entry).collect();
+        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend });
+    }
+    if let Some(chart) = differences::chart(document) {
+        let svg = differences::svg(&chart, "differences")?;
+        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend: Vec::new() });
+    }
+    let charts = mix::charts(document).into_iter().enumerate().map(figure);
+    figures.extend(charts.collect::<Result<Vec<_>, _>>()?);
+    Ok(figures)
 }
 
 fn figure((at, chart): (usize, Chart)) -> Result<Figure, String> {

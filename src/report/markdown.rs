@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::document::Document;
+use super::rag::{self, verdicts};
 use super::table::{self, Grid, status_name};
 use super::{Exporter, NOT_AVAILABLE, growth_table, headline, notes, one_line};
 use crate::units::bytes;
@@ -19,11 +20,14 @@ impl Exporter for Markdown {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "# {}\n", escape(&headline::title(document)))?;
         findings(document, out)?;
+        claims(document, out)?;
         stamp(document, out)?;
+        sections(document, out)?;
         results(document, out)?;
         growth(document, out)?;
         bullets(out, "Failed", &notes::failures(document))?;
         bullets(out, "Left out, and how to ask for it", &notes::left_out(document))?;
+        bullets(out, "Not tested, and what it would take", &verdicts::not_tested(document))?;
         facts(document, out)?;
         models(document, out)?;
         definitions(document, out)?;
@@ -58,8 +62,40 @@ fn stamp(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+fn claims(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    let cards = verdicts::cards(document);
+    if cards.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## {}\n\n{}\n", verdicts::HEADING, escape(&verdicts::hint(document)))?;
+    for card in cards {
+        let outcome = verdicts::outcome_name(card.outcome);
+        writeln!(out, "- **{outcome}: {}** ({})", escape(&card.claim), escape(&card.id))?;
+        writeln!(out, "  - {}", escape(&card.reason))?;
+        if let Some(number) = card.number {
+            writeln!(out, "  - Number: {}", escape(&number))?;
+        }
+        writeln!(out, "  - Rule: {}", escape(&card.rule))?;
+    }
+    writeln!(out)
+}
+
+fn sections(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    for section in rag::sections(document) {
+        writeln!(out, "\n## {}\n\n{}\n", section.heading, escape(&section.hint))?;
+        if let Some(grid) = &section.grid {
+            table_of(grid, out)?;
+            if !section.lines.is_empty() {
+                writeln!(out)?;
+            }
+        }
+        section.lines.iter().try_for_each(|line| writeln!(out, "- {}", escape(line)))?;
+    }
+    Ok(())
+}
+
 fn results(document: &Document, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n## Results\n\n{}\n", table::HINT)?;
+    writeln!(out, "\n## Results\n\n{}\n", table::hint(document))?;
     table_of(&table::grid(document), out)
 }
 

@@ -28,6 +28,8 @@ pub fn summarise(kind: Kind, samples: &[Sample], limits: &Limits<'_>) -> Summary
         Estimate::of(&values)
     };
     let gaps: Vec<Vec<f64>> = complete.iter().map(|s| s.itl_ms()).filter(|g| !g.is_empty()).collect();
+    // Where a cache or a first pass held part of the prompt, prefill is not of all its tokens.
+    let whole = !matches!(kind, Kind::RagWarmPrefix | Kind::RagWarmDocument | Kind::Hybrid);
     Summary {
         tokenize_ms: of(&|s| s.tokenize_ms),
         prefill_ms: of(&|s| s.prefill_ms),
@@ -39,9 +41,9 @@ pub fn summarise(kind: Kind, samples: &[Sample], limits: &Limits<'_>) -> Summary
         e2e_ms: of(&|s| s.e2e_ms().filter(|_| kind != Kind::Decode)),
         rag_ttft_ms: of(&|s| s.rag_ttft_ms),
         decode_tokens_per_s: of(&Sample::decode_tokens_per_s),
-        prefill_tokens_per_s: of(&Sample::prefill_tokens_per_s),
+        prefill_tokens_per_s: of(&|s| Sample::prefill_tokens_per_s(s).filter(|_| whole)),
         mbu: of(&|s| mbu(s, limits)),
-        mfu: of(&|s| mfu(s, limits)),
+        mfu: of(&|s| mfu(s, limits).filter(|_| whole)),
     }
 }
 

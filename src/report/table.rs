@@ -4,6 +4,7 @@ use super::NOT_AVAILABLE;
 use super::document::{Case, Document};
 use super::headline::percent as percent_of;
 use super::one_line;
+use super::rag::is_experiment;
 use crate::stats::estimate::Estimate;
 use crate::units::{bytes, significant, thousands};
 use crate::verdict::validity::Status;
@@ -30,6 +31,8 @@ pub struct Grid {
     pub heads: Vec<Head>,
     /// The cells.
     pub rows: Vec<Vec<String>>,
+    /// Leading cells that rows of one band have in common; 0 where there are no bands.
+    pub band_cells: usize,
 }
 
 /// The head of a column.
@@ -46,16 +49,16 @@ pub struct Head {
 }
 
 impl Grid {
-    /// The table of some columns.
+    /// A table whose rows are banded by model and weight type, the first two cells.
     pub fn new<R>(columns: &[Column<R>], rows: Vec<Vec<String>>) -> Self {
         let head = |c: &Column<R>| Head { name: c.name, unit: c.unit, numeric: c.numeric, rank: c.rank };
-        Self { heads: columns.iter().map(head).collect(), rows }
+        Self { heads: columns.iter().map(head).collect(), rows, band_cells: 2 }
     }
 
-    /// One row per entry.
+    /// One row per entry, without bands.
     pub fn of<R>(columns: &[Column<R>], entries: &[R]) -> Self {
         let row = |entry: &R| columns.iter().map(|column| (column.cell)(entry)).collect();
-        Self::new(columns, entries.iter().map(row).collect())
+        Self { band_cells: 0, ..Self::new(columns, entries.iter().map(row).collect()) }
     }
 
     /// Without the columns whose cells are all `empty`.
@@ -108,12 +111,32 @@ pub const COLUMNS: &[Column<Case>] = &[
 
 /// The table: one row a case, in the order of the document.
 pub fn rows(document: &Document) -> Vec<Row> {
-    let row = |case: &Case| Row {
-        id: one_line(&case.id),
-        status: case.validity.status,
-        cells: COLUMNS.iter().map(|column| (column.cell)(case)).collect(),
+    let experiment = is_experiment(document);
+    let cell = |column: &Column<Case>, case: &Case| (column.cell)(case);
+    let row = |case: &Case| {
+        let shown = if experiment { from_the_question(case) } else { case.clone() };
+        Row {
+            id: one_line(&case.id),
+            status: case.validity.status,
+            cells: COLUMNS.iter().map(|column| cell(column, &shown)).collect(),
+        }
     };
     document.cases.iter().map(row).collect()
+}
+
+/// The case with the TTFT that an experiment is about: the whole pipeline's.
+fn from_the_question(case: &Case) -> Case {
+    let mut shown = case.clone();
+    shown.summary.ttft_ms = case.summary.rag_ttft_ms.or(case.summary.ttft_ms);
+    shown
+}
+
+/// How to read the table.
+pub fn hint(document: &Document) -> String {
+    match is_experiment(document) {
+        true => format!("{HINT} TTFT counts from the question in hand (rag_ttft_ms)."),
+        false => HINT.into(),
+    }
 }
 
 /// The table of results.

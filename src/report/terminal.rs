@@ -8,11 +8,15 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::document::Document;
+use super::rag::{self, verdicts};
 use super::table::{self, Grid, Head, status_name};
 use super::{Exporter, growth_table, headline, notes};
 
 /// Width where stdout is not a terminal, in characters.
 pub const STANDARD_WIDTH: u16 = 120;
+
+/// Heading over claims that no run can test yet.
+const NOT_TESTED: &str = "Not tested, and what it would take";
 
 /// Blanks and separator that a column adds to its content.
 const PADDING: usize = 3;
@@ -38,11 +42,13 @@ impl Exporter for Terminal {
     fn write(&self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
         self.paragraph(out, "", &headline::title(document))?;
         self.findings(document, out)?;
+        self.experiment(document, out)?;
         writeln!(out)?;
         self.table(&table::grid(document), out)?;
         self.growth(document, out)?;
         self.list(out, "Failed", &notes::failures(document))?;
         self.list(out, "Left out", &notes::left_out(document))?;
+        self.list(out, NOT_TESTED, &verdicts::not_tested(document))?;
         self.stamp(document, out)
     }
 }
@@ -87,6 +93,31 @@ impl Terminal {
         let names: Vec<String> = names.map(|name| name.replace('\n', " ")).collect();
         let text = format!("No room for {}: see --format md or html.", names.join(", "));
         if names.is_empty() { Ok(()) } else { self.paragraph(out, "", &text) }
+    }
+
+    /// Verdicts, then the sections of an experiment; nothing for other documents.
+    fn experiment(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {
+        let cards = verdicts::cards(document);
+        if !cards.is_empty() {
+            writeln!(out, "\n{}", verdicts::HEADING)?;
+        }
+        for card in cards {
+            let outcome = verdicts::outcome_name(card.outcome);
+            self.paragraph(out, "  ", &format!("{outcome}: {} ({})", card.claim, card.id))?;
+            self.paragraph(out, "      ", &card.reason)?;
+        }
+        for section in rag::sections(document) {
+            writeln!(out, "\n{}", section.heading)?;
+            if let Some(grid) = &section.grid {
+                self.table(grid, out)?;
+            }
+            section.lines.iter().try_for_each(|line| self.paragraph(out, "  ", line))?;
+        }
+        if rag::is_experiment(document) {
+            // The line ends before the table.
+            write!(out, "\nAll arms")?;
+        }
+        Ok(())
     }
 
     fn growth(self, document: &Document, out: &mut dyn Write) -> io::Result<()> {

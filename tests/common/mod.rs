@@ -9,6 +9,7 @@ pub mod packages;
 pub mod pair;
 #[cfg(unix)]
 pub mod postgres;
+pub mod rag;
 pub mod synthetic;
 
 /// Where golden files lie.

@@ -17,7 +17,8 @@ use ctxbench::stats::estimate::{Estimate, Interval};
 use ctxbench::stats::fit::{Law, LawKind};
 use ctxbench::verdict::validity::{Reason, Status, Validity};
 
-const HUB_MODEL: &str = "synthetic-0.6b";
+/// Its name.
+pub const HUB_MODEL: &str = "synthetic-0.6b";
 const RANDOM_MODEL: &str = "synthetic-7b";
 
 /// How a made-up engine behaves: TTFT = a + b·n + c·n², TPOT = d + e·n, in ms.
@@ -122,7 +123,8 @@ pub fn environment() -> Environment {
     }
 }
 
-fn hub_model() -> ModelRecord {
+/// A model that is nowhere.
+pub fn hub_model() -> ModelRecord {
     ModelRecord {
         id: HUB_MODEL.into(),
         repo: Some("example/Synthetic-0.6B".into()),

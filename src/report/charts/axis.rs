@@ -16,6 +16,8 @@ pub enum Scale {
     Linear,
     /// Doublings are equal distances.
     Log2,
+    /// A share from 0 to 1, named in per cent.
+    Share,
 }
 
 /// An axis ready to draw, in positions.
@@ -39,7 +41,7 @@ impl Scale {
     /// The position of a value. A log scale has none for zero and below; such values go to its start.
     pub fn position(self, value: f64) -> f64 {
         match self {
-            Self::Linear => value,
+            Self::Linear | Self::Share => value,
             Self::Log2 => value.max(1.0).log2(),
         }
     }
@@ -47,7 +49,7 @@ impl Scale {
     /// What the axis says of itself.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Linear => "linear",
+            Self::Linear | Self::Share => "linear",
             Self::Log2 => "log scale",
         }
     }
@@ -64,6 +66,7 @@ pub fn token_ticks(scale: Scale, values: impl Iterator<Item = f64>) -> Ticks {
             }
             Ticks { range: 0.0..(high * 1.04).max(1.0), at: multiples(step, high * 1.04), step }
         }
+        Scale::Share => Ticks { range: 0.0..1.0, at: multiples(0.2, 1.0), step: 0.2 },
         Scale::Log2 => {
             let (first, last) = (low.max(1.0).log2(), high.max(1.0).log2());
             let step = ((last - first) / MOST_TICKS).ceil().max(1.0);
@@ -83,10 +86,22 @@ pub fn value_ticks(values: impl Iterator<Item = f64>) -> Ticks {
     Ticks { range: 0.0..end, at: multiples(step, end), step }
 }
 
+/// Ticks as [`value_ticks`] has them, from below zero where values are negative; zero is always one of them.
+pub fn signed_ticks(values: impl Iterator<Item = f64>) -> Ticks {
+    let (low, high) = extent(values);
+    let (low, high) = (low.min(0.0), high.max(0.0));
+    let step = value_ticks([high - low].into_iter()).step;
+    // Room beyond the outermost values, so that no marker is cut.
+    let (below, above) = ((1.02 * low / step).floor() as i32, (1.02 * high / step).ceil().max(1.0) as i32);
+    let at: Vec<f64> = (below..=above).map(|i| f64::from(i) * step).collect();
+    Ticks { range: f64::from(below) * step..f64::from(above) * step, at, step }
+}
+
 impl Ticks {
     /// `2k`, for a position on a token axis.
     pub fn token_label(&self, scale: Scale, position: f64) -> String {
         let count = match scale {
+            Scale::Share => return format!("{:.0} %", 100.0 * position),
             Scale::Linear => position,
             Scale::Log2 => position.exp2(),
         };
@@ -165,6 +180,18 @@ mod tests {
         assert_eq!(labels, ["0", "500", "1,000", "1,500", "2,000"]);
         let small = value_ticks([0.031].into_iter());
         assert_eq!(small.value_label(small.at[1]), "0.01");
+    }
+
+    #[test]
+    fn differences_of_both_signs_have_a_zero_among_their_ticks() {
+        let ticks = signed_ticks([-320.0, 4100.0].into_iter());
+        assert!(
+            ticks.at.contains(&0.0) && ticks.range.start <= -320.0 && ticks.range.end >= 4100.0,
+            "{ticks:?}"
+        );
+        let labels: Vec<String> = ticks.at.iter().map(|&t| ticks.value_label(t)).collect();
+        assert_eq!(labels[..3], ["-1,000", "0", "1,000"]);
+        assert!(signed_ticks([].into_iter()).range.end > 0.0);
     }
 
     #[test]

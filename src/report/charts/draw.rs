@@ -12,13 +12,14 @@ use crate::units::significant;
 /// Units of the drawing; it is shown at about half of that in pixels, so half a pixel is drawn exactly.
 const SIZE: (u32, u32) = (1120, 680);
 /// Plotters writes `font-size` as this divided by 1.24.
-const FONT: (&str, i32) = ("sans-serif", 31);
+pub(super) const FONT: (&str, i32) = ("sans-serif", 31);
 
 /// Length of a dash, and of the gap behind it.
 const DASH: u32 = 12;
 
 type Cartesian = Cartesian2d<Ticks, Ticks>;
-type DrawResult<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+pub(super) type DrawResult<'a> =
+    Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// The chart as an `<svg>` element for an HTML page; `id` is unique on that page.
 ///
@@ -26,16 +27,21 @@ type DrawResult<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as Drawing
 pub fn svg(chart: &Chart, id: &str) -> Result<String, String> {
     let mut drawing = String::new();
     draw(chart, &mut drawing).map_err(|error| error.to_string())?;
-    // Plotters' own root carries a fixed size and a namespace URL, and no words for screen readers.
+    Ok(framed(&drawing, SIZE, id, &chart.title, &description(chart)))
+}
+
+/// A drawing of plotters as an `<svg>` element of our own, with words for screen readers.
+// Plotters' own root carries a fixed size and a namespace URL, and no words for screen readers.
+pub(super) fn framed(drawing: &str, size: (u32, u32), id: &str, title: &str, description: &str) -> String {
     let body = drawing.split_once('>').map_or("", |(_, body)| body);
     let mut out = format!(
         "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-labelledby=\"{id}-title\" aria-describedby=\"{id}-desc\">\n",
-        SIZE.0, SIZE.1
+        size.0, size.1
     );
-    let _ = writeln!(out, "<title id=\"{id}-title\">{}</title>", escape(&chart.title));
-    let _ = writeln!(out, "<desc id=\"{id}-desc\">{}</desc>", escape(&description(chart)));
+    let _ = writeln!(out, "<title id=\"{id}-title\">{}</title>", escape(title));
+    let _ = writeln!(out, "<desc id=\"{id}-desc\">{}</desc>", escape(description));
     out.push_str(body);
-    Ok(out)
+    out
 }
 
 /// The marker of a series as a small `<svg>` for the legend.

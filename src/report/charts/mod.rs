@@ -1,11 +1,16 @@
 //! Charts as data, and as inline SVG. A document comes in; no file, no font, no network is touched.
 
 pub mod axis;
+pub mod bars;
+pub mod differences;
 pub mod draw;
 pub mod growth;
+pub mod mix;
 pub mod palette;
 pub mod plots;
+pub mod rows;
 pub mod trace;
+pub mod waterfall;
 
 use axis::Scale;
 

@@ -43,7 +43,7 @@ fn ttft(document: &Document) -> Option<Chart> {
 }
 
 /// Milliseconds as seconds where a value is 20 s or more: the labels stay short.
-fn in_readable_unit(mut chart: Chart) -> Chart {
+pub(super) fn in_readable_unit(mut chart: Chart) -> Chart {
     if chart.points().all(|point| point.y < 20_000.0) {
         return chart;
     }
@@ -54,7 +54,8 @@ fn in_readable_unit(mut chart: Chart) -> Chart {
             median.at.y /= 1000.0;
             median.interval = median.interval.map(|ends| ends.map(|y| y / 1000.0));
         }
-        series.samples.iter_mut().chain(&mut series.line).for_each(|point| point.y /= 1000.0);
+        let points = series.samples.iter_mut().chain(&mut series.line).chain(&mut series.dashed);
+        points.for_each(|point| point.y /= 1000.0);
     }
     chart
 }

@@ -74,7 +74,7 @@ fn division(document: &Document) -> Option<Sentence> {
     let added = difference(document, "rag", "short").filter(|p| is_shown(*p) && p.median > 0.0)?;
     let (context, retrieval) =
         (difference(document, "padded", "short")?, difference(document, "rag", "padded")?);
-    let share = |p: Paired| (100.0 * p.median / added.median).round();
+    let share = |p: Paired| whole_percent(p.median / added.median);
     let stand_in = document.experiment.retrieval.as_ref().is_some_and(|r| r.stand_in_embedder);
     let but = match stand_in {
         true => "; the embedder is a stand-in that costs next to nothing, so a real one has more",
@@ -83,9 +83,18 @@ fn division(document: &Document) -> Option<Sentence> {
     // Both are measured on their own; told apart, so that rounding need not add up.
     Some(Sentence::new(
         format!("Of the {} that RAG adds on this box, ", span(added.median)),
-        format!("{} % is the long prompt, {} % retrieval", share(context), share(retrieval)),
+        format!("{} is the long prompt, {} retrieval", share(context), share(retrieval)),
         format!(" ({} and {}){but}.", span(context.median), span(retrieval.median)),
     ))
+}
+
+/// A share in whole per cent, with a decimal where that would say all or nothing of it.
+fn whole_percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent.round() {
+        0.0 | 100.0 => format!("{percent:.1} %"),
+        whole => format!("{whole} %"),
+    }
 }
 
 fn cached(document: &Document) -> Option<Sentence> {

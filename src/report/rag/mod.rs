@@ -40,8 +40,8 @@ pub fn is_experiment(document: &Document) -> bool {
 pub fn sections(document: &Document) -> Vec<Section> {
     let all = [
         pairs::section(document),
-        stages::section(document),
         retrieval::section(document),
+        stages::section(document),
         retrieval::by_size(document),
         router::section(document),
         router::answers(document),

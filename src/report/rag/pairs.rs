@@ -10,8 +10,6 @@ use crate::units::{significant, thousands};
 
 const COLUMNS: &[Column<Pair>] = &[
     text("What", 0, what),
-    text("Arms", 2, |pair| one_line(&format!("{} - {}", pair.a, pair.b))),
-    text("Time", 1, |pair| one_line(&pair.metric)),
     number("Context", "tokens", 0, |pair| {
         pair.context_tokens.map_or(NOT_AVAILABLE.into(), |n| thousands(n.into()))
     }),
@@ -20,18 +18,42 @@ const COLUMNS: &[Column<Pair>] = &[
     number("Interval", "ms", 0, |pair| interval(pair.difference)),
     number("Ratio", "a / b", 3, |pair| middle(pair.ratio)),
     number("Interval", "a / b", 4, |pair| interval(pair.ratio)),
+    text("Metric", 1, |pair| one_line(&pair.metric)),
+    text("Arms", 2, |pair| one_line(&format!("{} - {}", pair.a, pair.b))),
 ];
+
+/// Pairs in the order in which they are told: what RAG adds, what that is made of, what takes some of it off.
+pub fn in_order(document: &Document) -> Vec<&Pair> {
+    let order = [
+        ("rag", "short"),
+        ("padded", "short"),
+        ("rag", "padded"),
+        ("rag_warm_prefix", "rag"),
+        ("rag_warm_document", "rag"),
+        ("hybrid", "rag"),
+        ("hybrid", "short"),
+    ];
+    let metrics = ["rag_ttft_ms", "ttft_ms", "prefill_ms", "tpot_ms"];
+    let place = |pair: &&Pair| {
+        let metric = metrics.iter().position(|metric| *metric == pair.metric).unwrap_or(metrics.len());
+        let arms = order.iter().position(|(a, b)| *a == pair.a && *b == pair.b).unwrap_or(order.len());
+        (metric, pair.context_tokens, arms)
+    };
+    let mut pairs: Vec<&Pair> = document.experiment.pairs.iter().collect();
+    pairs.sort_by_key(place);
+    pairs
+}
 
 /// The table of all pairs; `None` where none was measured.
 pub fn section(document: &Document) -> Option<Section> {
-    let pairs = &document.experiment.pairs;
+    let pairs: Vec<Pair> = in_order(document).into_iter().cloned().collect();
     (!pairs.is_empty()).then(|| Section {
         heading: "Paired differences",
         hint: "The same question through both arms, in the same block: each question is its own yardstick. \
                Differences are Hodges-Lehmann estimates; intervals hold the truth in 95 % of cases, or in the share \
                named beside them."
             .into(),
-        grid: Some(Grid::of(COLUMNS, pairs)),
+        grid: Some(Grid::of(COLUMNS, &pairs)),
         lines: Vec::new(),
     })
 }

@@ -19,11 +19,6 @@ pub fn section(document: &Document) -> Option<Section> {
     })
 }
 
-/// The same in one line, for a terminal.
-pub fn line(document: &Document) -> Option<String> {
-    document.experiment.retrieval.as_ref().map(|r| format!("Retrieval: {}", pipeline(r)))
-}
-
 fn pipeline(r: &RetrievalRecord) -> String {
     let stand_in = if r.stand_in_embedder { " (a stand-in: its vectors say nothing of meaning)" } else { "" };
     let reranker =

@@ -5,6 +5,9 @@ use super::super::one_line;
 use crate::units::significant;
 use crate::verdict::claims::{Outcome, Verdict};
 
+/// Heading over the cards.
+pub const HEADING: &str = "The article's claims, held against this box";
+
 /// One claim and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
@@ -36,17 +39,28 @@ fn card(verdict: &Verdict) -> Card {
         outcome: verdict.status,
         number: number(verdict),
         rule: one_line(&verdict.rule),
-        reason: one_line(&verdict.reason),
+        reason: sentence(&verdict.reason),
     }
 }
 
+/// One line that begins with a capital, as codes of reasons do not.
+fn sentence(text: &str) -> String {
+    let line = one_line(text);
+    let mut letters = line.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn number(verdict: &Verdict) -> Option<String> {
-    let percent = |share: f64| format!("{} %", significant(100.0 * share));
+    let value = verdict.value?;
+    let share = |share: f64| match value.abs() >= 2.0 {
+        true => format!("{} times", significant(share)),
+        false => format!("{} %", significant(100.0 * share)),
+    };
     let interval = match verdict.ci_low.zip(verdict.ci_high) {
-        Some((low, high)) => format!(" ({} to {})", percent(low), percent(high)),
+        Some((low, high)) => format!(" ({} to {})", share(low), share(high)),
         None => String::new(),
     };
-    Some(format!("{}{interval}: {}", percent(verdict.value?), one_line(&verdict.measure)))
+    Some(format!("{}{interval}: {}", share(value), one_line(&verdict.measure)))
 }
 
 /// An answer as it is printed.

@@ -4,7 +4,7 @@ use super::decide::{Rule, percent, values};
 use super::{Evidence, Outcome, QuestionBlock, Verdict};
 use crate::stats::paired::Paired;
 use crate::stats::percentile::median;
-use crate::units::span;
+use crate::units::{significant, span};
 
 /// H6: TTFT that RAG adds, as a share of the short TTFT.
 pub(super) fn first_token(evidence: &Evidence, rule: Rule) -> Verdict {
@@ -65,10 +65,12 @@ impl Finding {
     fn told(&self, to: &str) -> String {
         let (verb, ms) = if self.added_ms.median < 0.0 { ("takes", "off") } else { ("adds", "to") };
         let to = if ms == "off" { to.replacen("to ", "off ", 1) } else { to.into() };
+        let share = self.share.median.abs();
+        let share =
+            if share < 2.0 { percent(share) + " of" } else { format!("{} times", significant(share)) };
         format!(
-            "RAG {verb} {} {to}, {} of the {} that the same questions take alone (n = {} pairs).",
+            "RAG {verb} {} {to}, {share} the {} that the same questions take alone (n = {} pairs).",
             span(self.added_ms.median.abs()),
-            percent(self.share.median.abs()),
             span(self.without_ms),
             self.share.n
         )
