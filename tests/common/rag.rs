@@ -15,7 +15,7 @@ use ctxbench::sample::{Sample, Stages};
 use ctxbench::stats::estimate::Estimate;
 use ctxbench::stats::percentile::supported_percentile;
 use ctxbench::stats::percentile_interval::percentile_interval;
-use ctxbench::stats::proportion::{Proportion, wilson};
+use ctxbench::stats::proportion::wilson;
 use ctxbench::verdict::claims::{Evidence, Rules, Score, SizePoint};
 use ctxbench::verdict::judge::RunFacts;
 
@@ -200,6 +200,7 @@ fn router() -> RouterRecord {
         box_seconds_per_1k: Some(rounded(700.0 + r * 4_100.0)),
     };
     RouterRecord {
+        malformed_calls: 0,
         kind: "tool_call".into(),
         precision: Some(0.9),
         recall: Some(0.75),
@@ -227,7 +228,7 @@ fn router() -> RouterRecord {
 }
 
 fn answers(scenario: &str, correct: u32) -> AnswerRecord {
-    let i = wilson(Proportion { correct, n: 40 });
+    let i = wilson(correct, 40);
     AnswerRecord {
         scenario: scenario.into(),
         n: 40,
