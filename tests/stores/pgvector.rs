@@ -7,7 +7,7 @@ use super::common::postgres::{Server, client};
 use super::rows::{assert_same, fill, identity, nearest, rows, text, vectors};
 
 fn store(url: &str) -> PgVectorStore {
-    PgVectorStore::new(PgAddress::parse(url).unwrap())
+    PgVectorStore::new(PgAddress::parse(url).expect("the address is well formed"))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::common::postgres::{PASSWORD, Server, client, free_port};
 use super::rows::{fill, identity, rows};
 
 fn store(url: &str) -> PgVectorStore {
-    PgVectorStore::new(PgAddress::parse(url).unwrap())
+    PgVectorStore::new(PgAddress::parse(url).expect("the address is well formed"))
 }
 
 /// The sentence has all `words`, and not the password.

@@ -24,11 +24,14 @@ pub fn options(pinecone: &StandInPinecone) -> PineconeOptions {
         "PINECONE_API_BASE" => Some(pinecone.base()),
         _ => None,
     };
-    PineconeOptions { limits: LIMITS, ..PineconeOptions::from_lookup(&variables).unwrap() }
+    PineconeOptions {
+        limits: LIMITS,
+        ..PineconeOptions::from_lookup(&variables).expect("the variables are well formed")
+    }
 }
 
 pub fn store(pinecone: &StandInPinecone) -> PineconeStore {
-    PineconeStore::new(IndexName::parse(INDEX).unwrap(), options(pinecone))
+    PineconeStore::new(IndexName::parse(INDEX).expect("the name is well formed"), options(pinecone))
 }
 
 fn namespace(digit: &str) -> String {

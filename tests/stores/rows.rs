@@ -58,9 +58,9 @@ pub fn assert_same(found: &[Hit], expected: &[Hit]) {
 
 /// Fills a store in batches from the row on that `open` says.
 pub fn fill(store: &mut dyn VectorStore, digit: char, rows: &[Row]) {
-    let there = store.open(&identity(digit, rows.len() as u64)).unwrap() as usize;
+    let there = store.open(&identity(digit, rows.len() as u64)).expect("the store opens") as usize;
     for batch in rows[there..].chunks(150) {
-        store.add(batch).unwrap();
+        store.add(batch).expect("the store takes rows");
     }
-    store.finish().unwrap();
+    store.finish().expect("the store is finished");
 }

@@ -15,7 +15,8 @@ const UNCONFIRMED: Duration = Duration::from_secs(30);
 /// A server, a database and a user. `Display` and `Debug` show `host:port/database` alone.
 #[derive(Clone)]
 pub struct PgAddress {
-    config: Config,
+    /// Boxed: it is large, and a choice of store holds it.
+    config: Box<Config>,
     shown: String,
 }
 
@@ -44,7 +45,7 @@ impl PgAddress {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(UNCONFIRMED);
         }
-        Ok(Self { config, shown })
+        Ok(Self { config: Box::new(config), shown })
     }
 
     pub(super) fn config(&self) -> &Config {

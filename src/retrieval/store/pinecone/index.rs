@@ -72,14 +72,13 @@ impl Index {
         match done {
             // It went in the meantime: counts lag behind.
             Err(Refusal { status: Some(404), .. }) => Ok(()),
-            other => Ok(other.map(drop)?),
+            other => Ok(other.map(|Done {}| ())?),
         }
     }
 
     /// Adds or writes over vectors.
     pub(super) fn upsert(&self, upsert: &Upsert) -> Result<(), RetrievalError> {
-        let done: Done = self.client.post("/vectors/upsert", &upsert.body, "storing vectors")?;
-        drop(done);
+        let Done {} = self.client.post("/vectors/upsert", &upsert.body, "storing vectors")?;
         Ok(())
     }
 
