@@ -1,12 +1,14 @@
 //! `ctxbench rag` through the program: corpus to index to arms to verdicts, offline and on small models.
 
 mod common;
+#[allow(dead_code, reason = "no hub is asked here")]
 mod stand_in_hub;
 
 #[path = "rag/arms.rs"]
 mod arms;
 #[path = "rag/experiment.rs"]
 mod experiment;
+#[allow(dead_code, reason = "shared with tests/run.rs")]
 #[path = "run/place.rs"]
 mod place;
 #[path = "rag/refusals.rs"]

@@ -39,6 +39,11 @@ impl Stated {
         Self { files: found.map(stated).into_iter().collect() }
     }
 
+    /// The files that are spoken of.
+    pub fn files(&self) -> &[CatalogFile] {
+        &self.files
+    }
+
     /// Fails if `found`, a file of `repo`, differs from what is stated of it. What either side does not
     /// know is not compared.
     pub fn check(&self, repo: &str, found: &CatalogFile) -> Result<(), CatalogError> {

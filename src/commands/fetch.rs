@@ -1,7 +1,7 @@
 //! `ctxbench fetch`: a model's files into the hub's cache, verified; each on a line of stdout.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -12,7 +12,8 @@ use crate::catalog::stated::Stated;
 use crate::catalog::{Catalog, entry::CatalogFile};
 use crate::cli::FetchArgs;
 use crate::hub::{
-    Digest, Hub, HubError, HubOptions, LocalFile, Recheck, Snapshot, Wanted, is_optional, wanted_files,
+    Digest, Hub, HubError, HubOptions, LocalFile, Recheck, RemoteFile, Snapshot, Wanted, is_optional,
+    wanted_files,
 };
 use crate::units;
 use crate::weights::obtain::ObtainError;
@@ -24,7 +25,11 @@ pub fn run(args: FetchArgs) -> anyhow::Result<ExitCode> {
     options.offline |= args.offline;
     options.recheck = Recheck::Always;
     let hub = Hub::new(options)?;
-    let snapshot = hub.resolve(&target.repo.id, target.repo.revision.as_deref())?;
+    let listed = hub.resolve(&target.repo.id, target.repo.revision.as_deref());
+    let snapshot = match (listed, &args.from) {
+        (Err(error), Some(folder)) if is_out_of_reach(&error) => target.by_catalog(folder).ok_or(error)?,
+        (listed, _) => listed?,
+    };
     let source = Source { hub: &hub, snapshot: &snapshot, folder: args.from };
     let names = source.names(&target.wanted)?;
     remark(&summary(&hub, &snapshot, &names, target.license.as_deref())?);
@@ -42,6 +47,13 @@ struct Target {
     stated: Stated,
     /// The catalog's word, for a repository that names no licence itself.
     license: Option<String>,
+    /// Whether it is an embedder, of which the catalog lists every file that is needed.
+    is_embedder: bool,
+}
+
+/// Whether the hub said nothing at all.
+fn is_out_of_reach(error: &HubError) -> bool {
+    error.is_unreachable() || matches!(error, HubError::Offline | HubError::NotCached { .. })
 }
 
 impl Target {
@@ -49,14 +61,19 @@ impl Target {
         let catalog = Catalog::load(args.catalog.as_deref())?;
         match ModelRef::parse(&args.model) {
             ModelRef::Catalog(id) => Self::of_entry(&catalog, id),
-            ModelRef::Repo(repo) => {
-                Ok(Self { repo, wanted: Wanted::Safetensors, stated: Stated::default(), license: None })
-            }
+            ModelRef::Repo(repo) => Ok(Self {
+                repo,
+                wanted: Wanted::Safetensors,
+                stated: Stated::default(),
+                license: None,
+                is_embedder: false,
+            }),
             ModelRef::HubGguf { repo, file } => Ok(Self {
                 stated: Stated::of_gguf(&catalog, &repo, &file),
                 repo,
                 wanted: Wanted::Gguf(file),
                 license: None,
+                is_embedder: false,
             }),
             ModelRef::Folder(path) | ModelRef::GgufFile(path) => bail!(
                 "'{}' is on this machine, there is nothing to fetch; \
@@ -84,7 +101,23 @@ impl Target {
             wanted: Wanted::Safetensors,
             stated,
             license: Some(license.clone()),
+            is_embedder: catalog.find(&id).is_none(),
         })
+    }
+
+    /// The list of an embedder's files in `folder` as the catalog has it, for want of the hub's own: the commit and
+    /// every SHA-256 are the catalog's. `None` if it does not know them, or there is a file that `folder` lacks.
+    fn by_catalog(&self, folder: &Path) -> Option<Snapshot> {
+        let commit = self.repo.revision.clone().filter(|_| self.is_embedder)?;
+        let file = |stated: &CatalogFile| {
+            let bytes = std::fs::metadata(folder.join(&stated.name)).ok()?.len();
+            let digest = Digest::Sha256(stated.sha256.clone()?);
+            Some(RemoteFile { name: stated.name.clone(), bytes, digest })
+        };
+        let files = self.stated.files().iter().map(file).collect::<Option<Vec<_>>>()?;
+        remark("The hub is out of reach; the files are held against the hashes in the catalog.");
+        let (repo, revision) = (self.repo.id.clone(), commit.clone());
+        Some(Snapshot { repo, revision, commit, license: None, files })
     }
 
     /// Holds the repository's list against the catalog, before anything large is transferred.

@@ -295,7 +295,7 @@ impl Blocks<'_> {
             embedder.tokenize(&asked.text, TextRole::Query).and_then(|ids| embedder.embed(&[ids])).ok();
         let prompt = self.bench.builder.short(number).ok();
         if let (Some([vector]), Some(prompt)) = (vector.as_deref(), prompt) {
-            size.visit(&mut self.bench, vector, &asked, &prompt.text);
+            size.visit(&mut self.bench, &mut *self.pipeline.store, vector, &asked, &prompt.text);
         }
     }
 

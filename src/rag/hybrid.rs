@@ -140,7 +140,8 @@ impl Journey<'_> {
         let (open, close) = (&marks.opens[..], &marks.closes[..]);
         let ids = &mut routed.output;
         let ready = &mut routed.sample.token_ready_ms;
-        (ids.clear(), ready.clear());
+        ids.clear();
+        ready.clear();
         ids.push(first.id);
         ready.push(ms(first.ready - first.in_hand));
         let mut opened = ids.ends_with(open);

@@ -6,6 +6,7 @@
 use super::bench::Bench;
 use super::rehearsal::Asked;
 use super::request::in_hand;
+use super::timed::timed;
 use crate::retrieval::VectorStore;
 use crate::sample::Stages;
 use crate::sample::case::Kind;
@@ -14,8 +15,8 @@ use crate::sample::case::Kind;
 pub struct Size {
     /// Chunks in the index.
     pub chunks: u64,
-    /// The index.
-    pub store: Box<dyn VectorStore>,
+    /// The index; `None` for the one that the pipeline has.
+    pub store: Option<Box<dyn VectorStore>>,
     /// TTFT of the short prompt, one per block; `None` where it failed.
     pub short_ttft_ms: Vec<Option<f64>>,
     /// Searches, one per block.
@@ -24,15 +25,25 @@ pub struct Size {
 
 impl Size {
     /// Nothing measured yet.
-    pub fn new(chunks: u64, store: Box<dyn VectorStore>) -> Self {
+    pub fn new(chunks: u64, store: Option<Box<dyn VectorStore>>) -> Self {
         Self { chunks, store, short_ttft_ms: Vec::new(), search_ms: Vec::new() }
     }
 
-    /// Searches for `vector`, then times a short prompt.
-    pub fn visit(&mut self, bench: &mut Bench<'_>, vector: &[f32], asked: &Asked, text: &str) {
+    /// Searches for `vector`, in `pipelines` where this size has no store of its own, then times a short prompt.
+    pub fn visit(
+        &mut self,
+        bench: &mut Bench<'_>,
+        pipelines: &mut dyn VectorStore,
+        vector: &[f32],
+        asked: &Asked,
+        text: &str,
+    ) {
         let mut stages = Stages::default();
-        let searched =
-            super::timed::timed(bench.clock, &mut stages.search, || self.store.search(vector, asked.hits));
+        let store: &mut dyn VectorStore = match &mut self.store {
+            Some(own) => own.as_mut(),
+            None => pipelines,
+        };
+        let searched = timed(bench.clock, &mut stages.search, || store.search(vector, asked.hits));
         self.search_ms.extend(stages.search.filter(|_| searched.is_ok()));
         let sample = in_hand(bench, asked, text);
         self.short_ttft_ms.push(sample.rag_ttft_ms.filter(|_| sample.error.is_none()));

@@ -13,7 +13,7 @@ fn the_whole_experiment_runs_on_pgvector_and_finds_its_index_again() {
     let Some(server) = Server::shared() else { return };
     let place = Place::new();
     let catalog = place.catalog("", "");
-    let store = format!("pgvector={}", server.url(&server.new_database()));
+    let store = format!("pgvector={}", server.new_database());
     let args =
         ["tiny", "--weights", "random", "--embedder", "stand-in", "--catalog", &catalog, "--store", &store];
     rag(&place, &args).assert_done();

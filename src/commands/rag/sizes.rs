@@ -25,11 +25,14 @@ pub fn build(setup: &Setup, source: &Source<'_>, embedder: &mut dyn Embedder) ->
     if !matches!(setup.store, StoreChoice::Embedded) {
         return Ok(Vec::new());
     }
-    let size = |count: u64| {
-        let indexed = retrieval::index(setup, &source.chunks(Some(count))?, embedder)?;
-        Ok(Size::new(count, indexed.store))
-    };
     let all = source.chunks(setup.config.chunks)?.count();
+    let size = |count: u64| {
+        if count == all {
+            return Ok(Size::new(count, None));
+        }
+        let indexed = retrieval::index(setup, &source.chunks(Some(count))?, embedder)?;
+        Ok(Size::new(count, Some(indexed.store)))
+    };
     wanted(&setup.config.corpus_sizes, all).into_iter().map(size).collect()
 }
 
