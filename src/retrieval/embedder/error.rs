@@ -51,7 +51,7 @@ pub enum EmbedderError {
     Hub(Box<HubError>),
     /// A file is not the one that the catalog states.
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalog(Box<CatalogError>),
     /// A file that every embedder needs is absent.
     #[error(
         "'{}' holds no {file}; the folder of an embedder or reranker has config.json, tokenizer.json and \
@@ -93,6 +93,12 @@ pub enum EmbedderError {
     /// candle refused.
     #[error("the model could not be put on the device: {0}; try --device cpu, or a smaller model")]
     Device(#[from] candle_core::Error),
+}
+
+impl From<CatalogError> for EmbedderError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(Box::new(error))
+    }
 }
 
 impl From<EmbedderError> for RetrievalError {
