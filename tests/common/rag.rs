@@ -15,7 +15,7 @@ use ctxbench::sample::{Sample, Stages};
 use ctxbench::stats::estimate::Estimate;
 use ctxbench::stats::percentile::supported_percentile;
 use ctxbench::stats::percentile_interval::percentile_interval;
-use ctxbench::stats::proportion::{Proportion, wilson};
+use ctxbench::stats::proportion::wilson;
 use ctxbench::verdict::claims::{Evidence, Rules, Score, SizePoint};
 use ctxbench::verdict::judge::RunFacts;
 
@@ -74,7 +74,7 @@ fn case(kind: Kind) -> CaseProgress {
 
 /// 2.1 ms per token that no cache holds, 20 ms per token behind a short prompt and 21.4 behind a long one.
 fn sample(kind: Kind, block: u32) -> Sample {
-    let routed = (kind == Kind::Hybrid).then_some(block % 2 == 0);
+    let routed = (kind == Kind::Hybrid).then_some(block.is_multiple_of(2));
     let retrieves = !matches!(kind, Kind::Short | Kind::Padded) && routed != Some(false);
     let long = kind == Kind::Padded || retrieves;
     let cached = match kind {
@@ -227,7 +227,7 @@ fn router() -> RouterRecord {
 }
 
 fn answers(scenario: &str, correct: u32) -> AnswerRecord {
-    let i = wilson(Proportion { correct, n: 40 });
+    let i = wilson(correct, 40);
     AnswerRecord {
         scenario: scenario.into(),
         n: 40,
