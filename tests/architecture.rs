@@ -33,7 +33,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["cli", "device", "weights"]),
     ("runner", &["cli", "clock", "config", "engine", "sample", "stats"]),
     // Embedders are read like models, and stores are searched; what is asked and timed is rag's.
-    ("retrieval", &["catalog", "hub", "model", "prompts", "tokenizer", "units", "weights"]),
+    (
+        "retrieval",
+        &["catalog", "clock", "engine", "hub", "model", "prompts", "tokenizer", "units", "weights"],
+    ),
     (
         "rag",
         &[

@@ -26,6 +26,9 @@ pub struct Embedder {
     pub max_tokens: usize,
     /// How the vectors of the tokens become one.
     pub pooling: Pooling,
+    /// Stands before a question, where the model was trained so; documents stand alone.
+    #[serde(default)]
+    pub query_instruction: Option<String>,
     /// Files of the repository, where their sizes or hashes are known.
     #[serde(default)]
     pub files: Vec<CatalogFile>,

@@ -68,6 +68,16 @@ impl DownloadBar {
     }
 }
 
+/// A bar over things that are counted, with the time left; hidden unless stderr is a terminal.
+pub fn counted(total: u64, things: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), target());
+    let template = format!("{{msg}} [{{wide_bar}}] {{human_pos}}/{{human_len}} {things}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
 /// The line that tells what a run is doing. Redrawn when told to, never by itself.
 #[derive(Debug)]
 pub struct RunLine {

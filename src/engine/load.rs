@@ -8,6 +8,8 @@ use super::build;
 use crate::model::decoder::Decoder;
 use crate::model::shape::ModelShape;
 use crate::weights::TensorSource;
+use crate::weights::adapter::error::AdapterError;
+use crate::weights::adapter::{Adapted, Adapter};
 use crate::weights::config_json;
 use crate::weights::error::WeightsError;
 use crate::weights::gguf::GgufSource;
@@ -43,6 +45,13 @@ pub enum OpenModel {
         /// Its tensors.
         source: RandomSource,
     },
+    /// One of the others, with an adapter merged into it while it is read.
+    Adapted {
+        /// The weights as they are.
+        base: Box<OpenModel>,
+        /// What changes them.
+        adapter: Box<Adapter>,
+    },
 }
 
 impl OpenModel {
@@ -69,16 +78,38 @@ impl OpenModel {
         Self::Random { shape, source: RandomSource::new(seed) }
     }
 
+    /// The model with `adapter` merged into it while it is read.
+    ///
+    /// Errors if the weights are quantized already, or if the adapter changes one side of tied embeddings. That
+    /// all of it fits is checked by [`Self::decoder`], before anything is read.
+    pub fn with_adapter(self, adapter: Adapter) -> Result<Self, WeightsError> {
+        let refuse = |feature: &str| {
+            Err(AdapterError::Unmergeable { folder: adapter.folder().into(), feature: feature.into() }.into())
+        };
+        match &self {
+            Self::Gguf { file, source, .. } if source.holds_blocks() => {
+                Err(AdapterError::QuantizedBase { base: format!("'{}'", file.display()) }.into())
+            }
+            Self::Adapted { .. } => refuse("another adapter is merged into this model already"),
+            base if base.shape().tie_embeddings && TABLES.iter().any(|table| adapter.changes(table)) => {
+                refuse("it changes the embedding or the head, which are one matrix in this model (tied)")
+            }
+            _ => Ok(Self::Adapted { base: Box::new(self), adapter: Box::new(adapter) }),
+        }
+    }
+
     /// The model's shape.
     pub fn shape(&self) -> &ModelShape {
         match self {
+            Self::Adapted { base, .. } => base.shape(),
             Self::Folder { shape, .. } | Self::Gguf { shape, .. } | Self::Random { shape, .. } => shape,
         }
     }
 
-    /// The files that hold the weights.
+    /// The files that hold the weights, those of an adapter included.
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
+            Self::Adapted { base, adapter } => [base.files(), vec![adapter.file()]].concat(),
             Self::Folder { files, .. } => files.clone(),
             Self::Gguf { file, .. } => vec![file.clone()],
             Self::Random { .. } => Vec::new(),
@@ -93,12 +124,32 @@ impl OpenModel {
         loaded: &mut dyn FnMut(usize, usize),
     ) -> Result<Decoder, WeightsError> {
         let shape = self.shape().clone();
-        let source: &mut dyn TensorSource = match self {
-            Self::Folder { source, .. } => source.as_mut(),
-            Self::Gguf { source, .. } => source.as_mut(),
-            Self::Random { source, .. } => source,
+        let (source, adapter) = self.parts();
+        let Some(adapter) = adapter else {
+            rehearse(&shape, source, precision)?;
+            return build::decoder(&shape, source, precision, device, loaded);
         };
-        build::decoder(&shape, &mut Rehearsal(&*source), precision, &Device::Cpu, &mut |_, _| {})?;
-        build::decoder(&shape, source, precision, device, loaded)
+        let mut merged = Adapted::new(source, adapter);
+        rehearse(&shape, &merged, precision)?;
+        merged.all_met()?;
+        build::decoder(&shape, &mut merged, precision, device, loaded)
     }
+
+    /// The tensors as they are, and what changes them.
+    fn parts(&mut self) -> (&mut dyn TensorSource, Option<&Adapter>) {
+        match self {
+            Self::Folder { source, .. } => (source.as_mut(), None),
+            Self::Gguf { source, .. } => (source.as_mut(), None),
+            Self::Random { source, .. } => (source, None),
+            Self::Adapted { base, adapter } => (base.parts().0, Some(adapter)),
+        }
+    }
+}
+
+/// The two tables that are one where embeddings are tied.
+const TABLES: [&str; 2] = ["embed_tokens.weight", "lm_head.weight"];
+
+/// Looks whether everything is there, without reading it.
+fn rehearse(shape: &ModelShape, source: &dyn TensorSource, precision: Precision) -> Result<(), WeightsError> {
+    build::decoder(shape, &mut Rehearsal(source), precision, &Device::Cpu, &mut |_, _| {}).map(drop)
 }

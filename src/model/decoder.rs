@@ -107,6 +107,21 @@ impl Decoder {
         Tensor::cat(&parts, 0)
     }
 
+    /// Runs `ids` after what `cache` holds and returns what the head would read at the last position:
+    /// (hidden,), after the final norm, in f32. Errors as [`Self::forward`] does.
+    pub fn last_state(&self, ids: &[u32], rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
+        self.check(ids)?;
+        cache.reserve(ids.len())?;
+        let mut last = Vec::new();
+        for batch in ids.chunks(MICRO_BATCH) {
+            let stream = self.layers_forward(batch, rope, cache)?;
+            cache.advance(batch.len());
+            last = vec![stream.narrow(0, batch.len() - 1, 1)?];
+        }
+        let last = Tensor::cat(&last, 0)?.contiguous()?;
+        self.norm.forward(&last)?.to_dtype(DType::F32)?.squeeze(0)
+    }
+
     fn check(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             candle_core::bail!("a forward pass needs at least one id");

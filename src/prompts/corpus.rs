@@ -12,6 +12,8 @@ use super::{PromptsError, handbook};
 /// Passages and questions; neither is ever empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {
+    /// Whole, with the markers of their facts, in the order of their names.
+    pub documents: Vec<Document>,
     /// In the order of the documents.
     pub passages: Vec<Passage>,
     /// In the order of the question files.
@@ -25,7 +27,7 @@ impl Corpus {
         let asked = |c: &handbook::Chapter| Document { name: c.name.into(), text: c.questions.into() };
         let chapters: Vec<_> = handbook::CHAPTERS.iter().map(chapter).collect();
         let files: Vec<_> = handbook::CHAPTERS.iter().map(asked).collect();
-        Self::build(&chapters, &files, scenarios, Path::new("prompts/handbook (built in)"))
+        Self::build(chapters, &files, scenarios, Path::new("prompts/handbook (built in)"))
     }
 
     /// The `.md` and `.txt` files under `folder`, and its `questions/*.toml` if it has any; without
@@ -36,11 +38,16 @@ impl Corpus {
         }
         let asked = folder.join("questions");
         let files = if asked.is_dir() { documents::read_folder(&asked, &["toml"])? } else { Vec::new() };
-        Self::build(&documents::read_folder(folder, &["md", "txt"])?, &files, scenarios, folder)
+        Self::build(documents::read_folder(folder, &["md", "txt"])?, &files, scenarios, folder)
+    }
+
+    /// Whether `id` is the id of a fact, so that `[id]` is a marker in the documents.
+    pub fn is_fact(&self, id: &str) -> bool {
+        self.questions.iter().any(|question| question.gold.is_some() && question.id == id)
     }
 
     fn build(
-        texts: &[Document],
+        documents: Vec<Document>,
         question_files: &[Document],
         scenarios: &Scenarios,
         origin: &Path,
@@ -48,7 +55,7 @@ impl Corpus {
         let entries = questions::parse(question_files)?;
         let ids: HashSet<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let passages: Vec<Passage> =
-            texts.iter().flat_map(|text| passages::cut(text, &|id| ids.contains(id))).collect();
+            documents.iter().flat_map(|text| passages::cut(text, &|id| ids.contains(id))).collect();
         if passages.is_empty() {
             return Err(PromptsError::NoDocuments(origin.into()));
         }
@@ -56,7 +63,7 @@ impl Corpus {
         if questions.is_empty() {
             questions = generic(scenarios);
         }
-        Ok(Self { passages, questions })
+        Ok(Self { documents, passages, questions })
     }
 }
 
@@ -123,6 +130,7 @@ mod tests {
         let missing = Corpus::from_folder(Path::new("no/such/folder"), &scenarios()).unwrap_err();
         assert!(missing.to_string().contains("no/such/folder"));
         assert!(message(&[("a.pdf", b"x"), ("b.md", b"# Only a title\n")]).contains("no .md or .txt file"));
+        assert!(message(&[("a.md", b""), ("b.txt", b" \n")]).contains("with text in it"));
         assert!(message(&[("a.md", b"ok \xff")]).contains("offset 3"));
         let broken: &[(&str, &[u8])] = &[("a.md", b"Text."), ("questions/q.toml", b"[[question]]\nid = 3\n")];
         assert!(message(broken).contains("q.toml"));

@@ -22,11 +22,15 @@ pub struct Section {
     pub paragraphs: Vec<String>,
 }
 
-/// Reads a file that has to be UTF-8; a byte order mark is dropped.
+/// Reads a file that has to be UTF-8; a byte order mark is dropped. A zero byte is refused too: it stands in
+/// binary files and in UTF-16, never in text.
 pub fn read_text(path: &Path) -> Result<String, PromptsError> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, e))?;
     let text = String::from_utf8(bytes)
         .map_err(|e| PromptsError::NotUtf8 { path: path.into(), offset: e.utf8_error().valid_up_to() })?;
+    if let Some(offset) = text.find('\0') {
+        return Err(PromptsError::NotUtf8 { path: path.into(), offset });
+    }
     Ok(text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text))
 }
 
@@ -151,6 +155,14 @@ mod tests {
         let found = read_folder(folder.path(), &["md", "txt"]).unwrap();
         let found: Vec<_> = found.iter().map(|d| (d.name.as_str(), d.text.as_str())).collect();
         assert_eq!(found, [("b/c/a.md", "2"), ("z.TXT", "1")]);
+    }
+
+    #[test]
+    fn a_binary_file_that_is_named_txt_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("image.txt"), b"GIF89a\0\0\0").unwrap();
+        let message = read_folder(folder.path(), &["txt"]).unwrap_err().to_string();
+        assert!(message.contains("image.txt") && message.contains("offset 6"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,11 @@
 
 pub mod corpus;
 pub mod documents;
+pub mod general;
+pub mod grown;
 pub mod handbook;
+pub mod markers;
+pub(crate) mod mixing;
 pub mod passages;
 pub mod questions;
 pub mod scenarios;

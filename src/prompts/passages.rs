@@ -1,6 +1,7 @@
 //! Sections cut into passages of the size a retriever would return.
 
 use super::documents::{Document, Section};
+use super::markers::Marked;
 
 /// Words that a passage has at most; only a short rest may push it a little further.
 const MOST_WORDS: usize = 250;
@@ -31,9 +32,10 @@ pub fn cut(document: &Document, is_fact: &dyn Fn(&str) -> bool) -> Vec<Passage> 
     let mut passages = Vec::new();
     for section in document.sections() {
         for (number, text) in (1..).zip(grouped(&section)) {
-            let (text, facts) = without_markers(&text, is_fact);
+            let marked = Marked::read(&text, is_fact);
+            let facts = marked.marks.into_iter().map(|mark| mark.fact).collect();
             let id = format!("{}/{}/{number}", document.name, section.title);
-            passages.push(Passage { id, title: section.title.clone(), text, facts });
+            passages.push(Passage { id, title: section.title.clone(), text: marked.text, facts });
         }
     }
     passages.retain(|passage| !passage.text.trim().is_empty());
@@ -127,25 +129,6 @@ fn sentence_end(text: &str) -> usize {
 fn words(text: &str) -> usize {
     let wide = text.chars().filter(|c| *c >= WIDE_FROM).count();
     (text.split_whitespace().count() + wide / 2).max(text.len() / BYTES_PER_UNBROKEN_WORD)
-}
-
-/// Takes `[F-0412]` and the space before it out of the text; gives back which there were.
-fn without_markers(text: &str, is_fact: &dyn Fn(&str) -> bool) -> (String, Vec<String>) {
-    let (mut clean, mut facts) = (String::with_capacity(text.len()), Vec::new());
-    let mut rest = text;
-    while let Some(open) = rest.find('[') {
-        let inside = rest[open + 1..].split_once(']').map(|(inside, _)| inside);
-        let Some(id) = inside.filter(|id| is_fact(id)) else {
-            clean.push_str(&rest[..=open]);
-            rest = &rest[open + 1..];
-            continue;
-        };
-        clean.push_str(rest[..open].trim_end_matches(' '));
-        facts.push(id.to_owned());
-        rest = &rest[open + 2 + id.len()..];
-    }
-    clean.push_str(rest);
-    (clean, facts)
 }
 
 #[cfg(test)]

@@ -39,15 +39,17 @@ pub struct HybridAnswer {
 
 /// The text that it gives with a tool on offer.
 ///
-/// Errors if the request failed, as where the model does nothing but search.
+/// A model that does nothing but search has answered nothing. Errors if engine or store failed.
 pub fn by_hybrid(
     bench: &mut Bench<'_>,
     pipeline: &mut Pipeline<'_>,
     asked: &Asked,
 ) -> anyhow::Result<HybridAnswer> {
     let routed = hybrid::ask(bench, pipeline, asked, Decision::Model);
-    if let Some(error) = routed.sample.error {
-        anyhow::bail!(error);
+    match routed.sample.error {
+        Some(_) if routed.looped => return Ok(HybridAnswer { text: String::new(), routed: true }),
+        Some(error) => anyhow::bail!(error),
+        None => {}
     }
     let stop = bench.tokenizer.stop_ids();
     let ids: Vec<u32> = routed.output.into_iter().take_while(|id| !stop.contains(id)).collect();

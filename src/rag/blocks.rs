@@ -60,6 +60,26 @@ pub struct Taken {
     pub interrupted: bool,
 }
 
+/// A request that was made.
+struct Done {
+    sample: Sample,
+    /// Whether it failed by its model's doing: the next question may go well.
+    looped: bool,
+}
+
+impl Done {
+    /// Why its arm is given up, if it is.
+    fn ends_arm(&self) -> Option<String> {
+        self.sample.error.clone().filter(|_| !self.looped)
+    }
+}
+
+impl From<Sample> for Done {
+    fn from(sample: Sample) -> Self {
+        Self { sample, looped: false }
+    }
+}
+
 /// Told what happens, never between two clock reads.
 pub trait Observer {
     /// A warm-up or a sample of `case` is about to be taken.
@@ -137,9 +157,9 @@ impl Blocks<'_> {
             }
             self.tell(taken, &format!("warming up {}", self.arms[arm].kind.name()), end);
             let before = self.bench.clock.now();
-            let sample = self.request(taken, arm, WARM_UP + warmups as u32);
+            let done = self.request(taken, arm, WARM_UP + warmups as u32);
             taken.cases[arm].warmups_s.push((self.bench.clock.now() - before).as_secs_f64());
-            taken.cases[arm].error = sample.error;
+            taken.cases[arm].error = done.ends_arm();
         }
         if arm == 0 {
             taken.cases[arm].settled = Some(warm(&taken.cases[arm].warmups_s) == Warm::Settled);
@@ -171,13 +191,13 @@ impl Blocks<'_> {
         let label = taken.cases[arm].spec.label();
         self.tell(taken, &format!("block {}: {label}", taken.blocks + 1), end);
         self.witness.begin();
-        let mut sample = self.request(taken, arm, taken.blocks);
+        let mut done = self.request(taken, arm, taken.blocks);
         let observed = self.witness.end();
-        sample.order = taken.cases.iter().map(|case| case.samples.len() as u32).sum();
+        done.sample.order = taken.cases.iter().map(|case| case.samples.len() as u32).sum();
         let case = &mut taken.cases[arm];
         // A store or engine that failed once would only fail again: what there is stays, and the arm is marked.
-        case.error = sample.error.clone();
-        case.samples.push(sample);
+        case.error = done.ends_arm();
+        case.samples.push(done.sample);
         case.observed.push(observed);
         if case.error.is_none() {
             let finite = self.bench.engine.output_is_finite().unwrap_or(false);
@@ -186,17 +206,19 @@ impl Blocks<'_> {
     }
 
     /// One request of an arm, its preparation included.
-    fn request(&mut self, taken: &mut Taken, arm: usize, number: u32) -> Sample {
+    fn request(&mut self, taken: &mut Taken, arm: usize, number: u32) -> Done {
         let asked = self.asked(self.arms[arm], number);
         let outcome = match self.arms[arm].kind {
             Kind::Short => self.short(number).map(|text| in_hand(&mut self.bench, &asked, &text)),
             Kind::Padded => self.padded(&asked).map(|text| in_hand(&mut self.bench, &asked, &text)),
-            Kind::Hybrid => self.hybrid(taken, &asked),
+            Kind::Hybrid => {
+                return self.hybrid(taken, &asked).unwrap_or_else(|error| Done::from(failed(&asked, &error)));
+            }
             kind => self.rehearsed(&asked, kind).map(|rehearsed| {
                 through_pipeline(&mut self.bench, &mut self.pipeline, &asked, kind, &rehearsed.cached)
             }),
         };
-        outcome.unwrap_or_else(|error| failed(&asked, &error))
+        Done::from(outcome.unwrap_or_else(|error| failed(&asked, &error)))
     }
 
     fn asked(&self, arm: Arm, number: u32) -> Asked {
@@ -225,29 +247,29 @@ impl Blocks<'_> {
         rehearse(builder, *tokenizer, *clock, &mut self.pipeline, asked, kind)
     }
 
-    fn hybrid(&mut self, taken: &mut Taken, asked: &Asked) -> anyhow::Result<Sample> {
+    fn hybrid(&mut self, taken: &mut Taken, asked: &Asked) -> anyhow::Result<Done> {
         let (asked, needs) = self.hybrid_question(asked);
         let (bench, pipeline) = (&mut self.bench, &mut self.pipeline);
-        let sample = match self.routing {
+        let done = match self.routing {
             Routing::Forced(share) => {
                 let decision =
                     if is_routed(share, asked.number) { Decision::Forced } else { Decision::ForcedNot };
-                return Ok(hybrid::ask(bench, pipeline, &asked, decision).sample);
+                return Ok(Done::from(hybrid::ask(bench, pipeline, &asked, decision).sample));
             }
             Routing::Model => {
                 let routed = hybrid::ask(bench, pipeline, &asked, Decision::Model);
                 taken.malformed_calls += u32::from(routed.malformed);
-                routed.sample
+                Done { sample: routed.sample, looped: routed.looped }
             }
             Routing::Similarity(threshold) => {
                 let alone = bench.builder.alone(&asked.text, asked.serial(Kind::Hybrid))?;
-                similarity::ask(bench, pipeline, &asked, &alone, threshold)
+                Done::from(similarity::ask(bench, pipeline, &asked, &alone, threshold))
             }
         };
-        if let (Some(routed), None) = (sample.routed, &sample.error) {
+        if let Some(routed) = done.sample.routed {
             taken.routed.push(Routed { needs, routed });
         }
-        Ok(sample)
+        Ok(done)
     }
 
     /// A hybrid that decides is asked both kinds of question in turn.

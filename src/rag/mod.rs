@@ -12,6 +12,7 @@ pub mod hybrid;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod request;
+pub mod score;
 pub mod similarity;
 pub mod sizes;
 mod timed;

@@ -8,6 +8,7 @@ use super::summarise::{Limits, summarise};
 use super::theory::Counts;
 use crate::environment::{Environment, Tool};
 use crate::model::shape::ModelShape;
+use crate::sample::Sample;
 use crate::sample::case::{CaseProgress, Kind};
 use crate::verdict::judge::{CaseFacts, RunFacts, judge_case, judge_run};
 use crate::verdict::validity::Validity;
@@ -98,6 +99,13 @@ fn counts<'a>(arms: &[ArmRecord<'a>], case: &Case) -> Option<Counts<'a>> {
     })
 }
 
+/// The median length of its prompts, which in `ctxbench run` all have the same.
+fn typical_tokens(progress: &CaseProgress) -> u32 {
+    let mut counts: Vec<u32> = progress.samples.iter().map(|s| s.prompt_tokens).filter(|n| *n > 0).collect();
+    counts.sort();
+    counts.get(counts.len() / 2).copied().unwrap_or(progress.spec.tokens)
+}
+
 fn has_result(arm: &ArmRecord<'_>, progress: &CaseProgress) -> bool {
     !progress.samples.is_empty() || progress.error.is_some() || arm.error.is_some()
 }
@@ -123,7 +131,7 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
         attention_path: arm.attention_path.unwrap_or("not loaded").into(),
         scenario: spec.kind.name().into(),
         context_tokens: spec.tokens,
-        prompt_tokens: progress.samples.iter().map(|s| s.prompt_tokens).max().unwrap_or(spec.tokens),
+        prompt_tokens: typical_tokens(progress),
         output_tokens: spec.output_tokens,
         depth_tokens: (spec.kind == Kind::Decode).then_some(spec.tokens),
         peak_memory_bytes: progress.observed.iter().filter_map(|o| o.peak_memory_bytes).max(),
@@ -160,8 +168,15 @@ fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
         output_finite: progress.output_finite,
         truncated_to: progress.truncated.then_some(progress.spec.tokens),
         no_chat_template: progress.no_chat_template,
+        stages_off: progress.samples.iter().filter_map(stages_off).collect(),
         ..CaseFacts::default()
     }
+}
+
+/// By what share of the measured time the stages of a sample are off, where they have both.
+fn stages_off(sample: &Sample) -> Option<f64> {
+    let whole = sample.rag_ttft_ms.filter(|ms| *ms > 0.0)?;
+    Some((sample.stages_ms?.sum() - whole).abs() / whole)
 }
 
 #[cfg(test)]

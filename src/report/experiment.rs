@@ -155,6 +155,8 @@ pub struct RouterRecord {
     pub recall: Option<f64>,
     /// Cosine from which the similarity router retrieves, fitted on a held-out half.
     pub threshold: Option<f64>,
+    /// Tool calls that could not be read, and were taken for answers.
+    pub malformed_calls: u32,
     /// Questions that precision and recall rest on.
     pub judged: u32,
     /// Routed and unrouted samples that the mixes are drawn from.

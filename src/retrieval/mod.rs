@@ -3,7 +3,17 @@
 //! Comes in: texts, an embedder, a store. Goes out: vectors, hits, texts of hits, and what building the index
 //! took. Not here: the model that answers, clocks of requests (that is [`crate::rag`]'s), questions.
 
+use std::ops::ControlFlow;
+
 use thiserror::Error;
+
+pub mod chunks;
+pub mod embedder;
+pub mod index;
+pub mod perturb;
+pub mod recall;
+pub mod rerank;
+pub mod store;
 
 /// What a text is to its embedder: some put an instruction before a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +101,22 @@ pub trait VectorStore {
 
     /// Builds what search needs once all rows are in, and makes it last. Nothing to do where it is complete.
     fn finish(&mut self) -> Result<(), RetrievalError>;
+
+    /// The same, telling `watch` how many rows are in; once that breaks off, the rows stay and nothing is complete.
+    /// Stores whose `finish` is short, or cannot be broken off, leave it as it is here.
+    fn finish_watched(
+        &mut self,
+        watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), RetrievalError> {
+        let _ = watch;
+        self.finish()
+    }
+
+    /// The first `count` vectors as they were added; `None` where the store cannot give them back.
+    fn vectors(&mut self, count: u64) -> Result<Option<Vec<Vec<f32>>>, RetrievalError> {
+        let _ = count;
+        Ok(None)
+    }
 
     /// The `k` chunks nearest to a vector of length 1, best first, as a user of this store would search.
     fn search(&mut self, vector: &[f32], k: usize) -> Result<Vec<Hit>, RetrievalError>;

@@ -30,7 +30,7 @@ pub fn supported_percentile(values: &[f64], p: f64) -> Option<f64> {
 }
 
 /// Values that a percentile needs, rounded up to the next of the three rules; `None` past p99.
-fn needed_values(p: f64) -> Option<usize> {
+pub(super) fn needed_values(p: f64) -> Option<usize> {
     match p.max(100.0 - p) {
         50.0 => Some(1),
         tail if tail <= 90.0 => Some(64),

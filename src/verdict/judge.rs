@@ -18,6 +18,8 @@ const SWAP: [f64; 2] = [(1 << 20) as f64, (64 << 20) as f64];
 const EXTRA_LOAD: f64 = 0.5;
 /// By how much of the others' median the first sample must lie beyond the slowest of them to be called slow.
 const FIRST_RUN_MARGIN: f64 = 0.05;
+/// Share by which stages may be off the time that they are part of.
+const STAGES_AGREE: f64 = 0.01;
 
 /// What is known about one case.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +54,8 @@ pub struct CaseFacts {
     pub truncated_to: Option<u32>,
     /// Whether the prompt went in as plain text for want of a chat template.
     pub no_chat_template: bool,
+    /// By what share of the time to the first token its stages are off, one a sample that has stages.
+    pub stages_off: Vec<f64>,
 }
 
 /// What is known about a whole run.
@@ -155,6 +159,7 @@ fn content(facts: &CaseFacts) -> Vec<Reason> {
         facts.prefix_reused.then(reasons::prefix_reuse),
         facts.truncated_to.map(reasons::context_truncated),
         facts.no_chat_template.then(reasons::no_chat_template),
+        stages_disagree(&facts.stages_off),
     ]
     .into_iter()
     .flatten()
@@ -203,6 +208,13 @@ fn stamp(reasons: Vec<Reason>) -> Validity {
         validity.add(reason);
     }
     validity
+}
+
+/// Samples whose stages do not add up to the time that was measured beside them.
+fn stages_disagree(off: &[f64]) -> Option<Reason> {
+    let beyond: Vec<f64> = off.iter().copied().filter(|share| *share > STAGES_AGREE).collect();
+    let worst = beyond.iter().copied().reduce(f64::max)?;
+    Some(reasons::stages_disagree(beyond.len(), worst))
 }
 
 #[cfg(test)]
@@ -264,6 +276,7 @@ mod tests {
             (set(|f| f.prefix_reused = true), "prefix_reuse", Status::Invalid),
             (set(|f| f.truncated_to = Some(64)), "context_truncated", Status::Caveat),
             (set(|f| f.no_chat_template = true), "no_chat_template", Status::Caveat),
+            (set(|f| f.stages_off = vec![0.002, 0.03]), "stages_disagree", Status::Caveat),
             (set(|f| f.headline_ms = vec![]), "no_samples", Status::Invalid),
         ];
         for (facts, code, status) in table {

@@ -264,6 +264,74 @@ pub fn no_samples() -> Reason {
     invalid("no_samples", "No sample was taken; read the case's `error`, or raise --max-time.".into())
 }
 
+/// A stand-in embedded; `why` the embedder that was wanted is not at hand, where one was.
+pub fn stand_in_embedder(why: Option<&str>) -> Reason {
+    let why = why.map_or(String::new(), |why| format!(" ({why})"));
+    caveat(
+        "stand_in_embedder",
+        format!(
+            "A stand-in that counts words embedded the texts{why}: what retrieval finds and what embedding costs say \
+             nothing of a real embedder; fetch one with `ctxbench fetch all-minilm-l6-v2`."
+        ),
+    )
+}
+
+/// `perturbed` of `chunks` vectors were made from others' instead of from their texts.
+pub fn perturbed_vectors(perturbed: u64, chunks: u64) -> Reason {
+    caveat(
+        "perturbed_vectors",
+        format!(
+            "{perturbed} of the {chunks} vectors in the index are seeded perturbations of real embeddings, so search \
+             times hold and what is found among them means nothing; --embed-all embeds every chunk."
+        ),
+    )
+}
+
+/// No adapter was given, so base weights stand in for a tuned model.
+pub fn base_weights_stand_in() -> Reason {
+    caveat(
+        "base_weights_stand_in",
+        "Base weights stand in for a tuned model: a merged LoRA adapter has the same shape and so the same speed, \
+         but not the same answers; give one with --adapter."
+            .into(),
+    )
+}
+
+/// The hybrid's decisions were forced to this share.
+pub fn forced_routing(share: f64) -> Reason {
+    caveat(
+        "forced_routing",
+        format!(
+            "The hybrid was made to route {} of its questions, whatever they were: its times hold, and its precision \
+             and recall are not known; use real weights without --route, or --router similarity.",
+            percent(share)
+        ),
+    )
+}
+
+/// Retrieval found nothing for `empty` of `all` questions.
+pub fn nothing_retrieved(empty: usize, all: usize) -> Reason {
+    caveat(
+        "nothing_retrieved",
+        format!(
+            "Retrieval found no passage for {empty} of {all} questions, whose prompts are shorter for it; \
+             look at the corpus and the index."
+        ),
+    )
+}
+
+/// In `n` samples the stages add up to something else than the time they are part of, by up to `worst`.
+pub fn stages_disagree(n: usize, worst: f64) -> Reason {
+    caveat(
+        "stages_disagree",
+        format!(
+            "In {n} samples the stages add up to something else than the time to the first token that was measured \
+             beside them, by up to {}; something outside the stages took time, so look at what else the box does.",
+            percent(worst)
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

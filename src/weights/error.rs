@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::adapter::error::AdapterError;
 use crate::model::shape::Architecture;
 
 /// A model that cannot be loaded, and what to do about it.
@@ -149,6 +150,10 @@ pub enum WeightsError {
         /// Its type.
         found: String,
     },
+
+    /// An adapter that does not fit, or cannot be merged.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
 
     /// candle refused.
     #[error("tensor '{name}' could not be loaded")]

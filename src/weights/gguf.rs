@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 use super::cut::Cut;
 use super::error::WeightsError;
 use super::precision::Precision;
-use super::rows::{Rows, build};
+use super::rows::{Floats, build};
 use super::{Dialect, TensorSource, gguf_header, gguf_names, gguf_shape};
 use crate::cli::Quantization;
 use crate::model::linear::Matrix;
@@ -219,17 +219,5 @@ impl TensorSource for GgufSource {
 
     fn dialect(&self) -> Dialect {
         Dialect::Gguf
-    }
-}
-
-struct Floats {
-    values: Vec<f32>,
-    columns: usize,
-}
-
-impl Rows for Floats {
-    fn read(&self, first: usize, out: &mut [f32]) {
-        let start = first * self.columns;
-        out.copy_from_slice(&self.values[start..start + out.len()]);
     }
 }

@@ -4,6 +4,7 @@
 //! Names are those of the Hugging Face checkpoints without their prefix, e.g.
 //! `layers.3.self_attn.q_proj.weight`; a GGUF's own names are translated in `gguf_names`.
 
+pub mod adapter;
 pub mod block_type;
 pub mod config_json;
 pub mod cut;

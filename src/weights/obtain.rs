@@ -201,15 +201,9 @@ impl Search<'_> {
         self.weights == WeightsChoice::Auto && error.is_unreachable()
     }
 
-    /// The repository's commit and files. Where the hub does not answer at once, what the cache
-    /// knows of it: a complete cache needs no hub.
+    /// The repository's commit and files.
     pub(super) fn listing(&self, repo: &HubRepo) -> Result<Snapshot, HubError> {
-        let revision = repo.revision.as_deref();
-        match self.hub.reachable() {
-            Ok(()) => self.hub.resolve(&repo.id, revision),
-            Err(HubError::Offline) => self.hub.resolve_cached(&repo.id, revision),
-            Err(error) => self.hub.resolve_cached(&repo.id, revision).map_err(|_| error),
-        }
+        listing(self.hub, repo)
     }
 
     /// A repository that is in the catalog has a shape to fall back on, too.
@@ -225,7 +219,7 @@ impl Search<'_> {
             let entry = entry.ok_or_else(|| ObtainError::NoShape(format!("'{name}'")))?;
             return Ok(random(entry, "random weights were asked for", None));
         }
-        let brought = self.bring(repo, &Wanted::Safetensors, listener);
+        let brought = bring(self.hub, repo, &Wanted::Safetensors, listener);
         match (brought, entry) {
             (Ok((snapshot, files)), _) => {
                 check_stated(&known.stated, &snapshot, &files)?;
@@ -249,7 +243,7 @@ impl Search<'_> {
         if self.weights == WeightsChoice::Random {
             return Err(ObtainError::NoShape(format!("'{name}'")));
         }
-        let (snapshot, files) = self.bring(repo, &Wanted::Gguf(file.into()), listener)?;
+        let (snapshot, files) = bring(self.hub, repo, &Wanted::Gguf(file.into()), listener)?;
         check_stated(&Stated::of_gguf(self.catalog, repo, file), &snapshot, &files)?;
         let found = files.iter().find(|f| f.name == file);
         let path = found.map(|f| f.path.clone()).unwrap_or_default();
@@ -261,24 +255,6 @@ impl Search<'_> {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn bring(
-        &self,
-        repo: &HubRepo,
-        wanted: &Wanted,
-        listener: &mut dyn Listener,
-    ) -> Result<(Snapshot, Vec<LocalFile>), HubError> {
-        let snapshot = self.listing(repo)?;
-        let mut read_index = |name: &str| {
-            let mut files = self.hub.fetch(&snapshot, &[name.to_owned()], &mut |e| listener.event(e))?;
-            Ok(files.remove(0))
-        };
-        let names = wanted_files(&snapshot, wanted, &mut read_index)?;
-        let bytes = names.iter().filter_map(|n| snapshot.file(n)).map(|f| f.bytes).sum();
-        listener.fetching(&snapshot, bytes);
-        let files = self.hub.fetch(&snapshot, &names, &mut |event| listener.event(event))?;
-        Ok((snapshot, files))
     }
 
     /// A folder on this machine, of which random weights need the shape alone.
@@ -306,8 +282,38 @@ impl Search<'_> {
     }
 }
 
+/// The repository's commit and files. Where the hub does not answer at once, what the cache
+/// knows of it: a complete cache needs no hub.
+fn listing(hub: &Hub, repo: &HubRepo) -> Result<Snapshot, HubError> {
+    let revision = repo.revision.as_deref();
+    match hub.reachable() {
+        Ok(()) => hub.resolve(&repo.id, revision),
+        Err(HubError::Offline) => hub.resolve_cached(&repo.id, revision),
+        Err(error) => hub.resolve_cached(&repo.id, revision).map_err(|_| error),
+    }
+}
+
+/// Brings the wanted files of a repository from the hub or its cache, verified against its listing.
+pub fn bring(
+    hub: &Hub,
+    repo: &HubRepo,
+    wanted: &Wanted,
+    listener: &mut dyn Listener,
+) -> Result<(Snapshot, Vec<LocalFile>), HubError> {
+    let snapshot = listing(hub, repo)?;
+    let mut read_index = |name: &str| {
+        let mut files = hub.fetch(&snapshot, &[name.to_owned()], &mut |e| listener.event(e))?;
+        Ok(files.remove(0))
+    };
+    let names = wanted_files(&snapshot, wanted, &mut read_index)?;
+    let bytes = names.iter().filter_map(|n| snapshot.file(n)).map(|f| f.bytes).sum();
+    listener.fetching(&snapshot, bytes);
+    let files = hub.fetch(&snapshot, &names, &mut |event| listener.event(event))?;
+    Ok((snapshot, files))
+}
+
 /// Holds what came against what the catalog states of it.
-fn check_stated(stated: &Stated, snapshot: &Snapshot, files: &[LocalFile]) -> Result<(), ObtainError> {
+pub fn check_stated(stated: &Stated, snapshot: &Snapshot, files: &[LocalFile]) -> Result<(), CatalogError> {
     for file in files {
         let (name, sha256) = (file.name.clone(), Some(file.sha256.clone()));
         stated.check(&snapshot.repo, &CatalogFile { name, bytes: Some(file.bytes), sha256 })?;

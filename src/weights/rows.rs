@@ -19,6 +19,21 @@ pub trait Rows: Sync {
     fn read(&self, first: usize, out: &mut [f32]);
 }
 
+/// Rows that lie in memory, one after the other.
+pub struct Floats {
+    /// All of them.
+    pub values: Vec<f32>,
+    /// Weights of a row.
+    pub columns: usize,
+}
+
+impl Rows for Floats {
+    fn read(&self, first: usize, out: &mut [f32]) {
+        let start = first * self.columns;
+        out.copy_from_slice(&self.values[start..start + out.len()]);
+    }
+}
+
 /// Weights per parallel piece, in whole rows.
 const PIECE: usize = 1 << 18;
 

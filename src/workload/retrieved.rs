@@ -43,6 +43,11 @@ impl RequestBuilder<'_> {
         self.question_at(index)
     }
 
+    /// How many there are; they come again after that.
+    pub fn questions(&self) -> u32 {
+        self.corpus.questions.len() as u32
+    }
+
     /// System text, passages in the order given, and `question`.
     ///
     /// Errors if the chat template does not keep the words it is given.

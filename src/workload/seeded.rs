@@ -3,6 +3,8 @@
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::prompts::mixing::mixed;
+
 /// Codes that five letters can form.
 const CODES: u64 = 26u64.pow(5);
 /// Near the golden section of [`CODES`] and coprime with it: neighbours differ in their first letter.
@@ -11,20 +13,6 @@ const STEP: u64 = 7_343_095;
 /// A random stream for one purpose; equal arguments give equal streams.
 pub(super) fn stream(seed: u64, purpose: &str, index: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(mixed(seed, purpose, index))
-}
-
-/// A number that depends on all three, the same in every release.
-pub(super) fn mixed(seed: u64, purpose: &str, index: u64) -> u64 {
-    let start = purpose.bytes().fold(scrambled(seed), |state, byte| scrambled(state ^ u64::from(byte)));
-    scrambled(start ^ scrambled(index))
-}
-
-/// The finalizer of splitmix64.
-fn scrambled(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 /// The code a request begins with, e.g. `QXKVB-0007`: no two requests of a case have the same

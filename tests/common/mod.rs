@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 pub mod packages;
 pub mod pair;
+#[cfg(unix)]
+pub mod postgres;
 pub mod rag;
 pub mod synthetic;
 

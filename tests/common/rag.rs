@@ -200,6 +200,7 @@ fn router() -> RouterRecord {
         box_seconds_per_1k: Some(rounded(700.0 + r * 4_100.0)),
     };
     RouterRecord {
+        malformed_calls: 0,
         kind: "tool_call".into(),
         precision: Some(0.9),
         recall: Some(0.75),

@@ -2,7 +2,7 @@
 
 pub(super) mod arms;
 mod dry_run;
-mod fits;
+pub(super) mod fits;
 pub(super) mod models;
 pub(super) mod output;
 pub(super) mod progress;
@@ -109,9 +109,19 @@ impl Texts {
     }
 
     pub(super) fn builder<'a>(&'a self, text: &'a Loaded, config: &RunConfig) -> RequestBuilder<'a> {
+        self.builder_over(&self.corpus, text, config)
+    }
+
+    /// A builder over another corpus.
+    pub(super) fn builder_over<'a>(
+        &'a self,
+        corpus: &'a Corpus,
+        text: &'a Loaded,
+        config: &RunConfig,
+    ) -> RequestBuilder<'a> {
         let thinking = if config.thinking { Thinking::On } else { Thinking::Off };
         let (tokenizer, template) = (text.tokenizer.as_ref(), text.template.as_ref());
-        RequestBuilder::new(tokenizer, template, &self.corpus, &self.scenarios, config.seed, thinking)
+        RequestBuilder::new(tokenizer, template, corpus, &self.scenarios, config.seed, thinking)
     }
 }
 

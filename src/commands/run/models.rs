@@ -55,11 +55,9 @@ fn refuse_if_too_large(config: &RunConfig, catalog: &Catalog, name: &str) -> any
 }
 
 fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
-    let mut listener = BarListener { bar: None };
+    let mut listener = BarListener::default();
     let model = search.obtain(name, &mut listener);
-    if let Some(bar) = listener.bar {
-        bar.clear();
-    }
+    listener.clear();
     let model = model?;
     if let Some(text) = &model.remark {
         remark(text);
@@ -76,8 +74,19 @@ fn obtain_one(search: &Search<'_>, name: &str) -> anyhow::Result<Obtained> {
     Ok(model)
 }
 
-struct BarListener {
+/// Shows a download as a bar.
+#[derive(Default)]
+pub struct BarListener {
     bar: Option<DownloadBar>,
+}
+
+impl BarListener {
+    /// Takes the bar away.
+    pub fn clear(self) {
+        if let Some(bar) = self.bar {
+            bar.clear();
+        }
+    }
 }
 
 impl Listener for BarListener {

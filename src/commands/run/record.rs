@@ -28,6 +28,8 @@ pub struct Recorder<'a> {
     record: RunRecord,
     /// Whether no more is to come.
     done: Cell<bool>,
+    /// Whether that is so because it was stopped.
+    interrupted: Cell<bool>,
 }
 
 impl<'a> Recorder<'a> {
@@ -65,7 +67,7 @@ impl<'a> Recorder<'a> {
             target_half_width: config.budget.runs.is_none().then_some(config.budget.target_half_width),
             facts,
         };
-        Ok(Self { config, models, arms, record, done: Cell::new(false) })
+        Ok(Self { config, models, arms, record, done: Cell::new(false), interrupted: Cell::new(false) })
     }
 
     /// What was recorded of box and models.
@@ -79,8 +81,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// Notes that the campaign is over.
-    pub fn finished(&mut self, outcome: &Outcome) {
-        self.record.facts.interrupted = outcome.interrupted;
+    pub fn finished(&self, outcome: &Outcome) {
+        self.interrupted.set(outcome.interrupted);
         self.done.set(true);
     }
 
@@ -110,7 +112,7 @@ impl<'a> Recorder<'a> {
             })
             .collect();
         let mut record = self.record.clone();
-        record.facts.interrupted |= !self.done.get();
+        record.facts.interrupted |= self.interrupted.get() || !self.done.get();
         assemble(&record, &arms, self.left_out(outcome))
     }
 

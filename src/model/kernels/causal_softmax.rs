@@ -65,7 +65,7 @@ impl InplaceOp1 for CausalSoftmax {
 }
 
 /// Softmax of `scale · row`, in place.
-fn softmax(row: &mut [f32], scale: f32) {
+pub(super) fn softmax(row: &mut [f32], scale: f32) {
     let top = maximum(row) * scale;
     for x in row.iter_mut() {
         *x = exp(*x * scale - top);

@@ -53,7 +53,14 @@ fn decisions(router: &RouterRecord) -> String {
         percent(router.precision),
         percent(router.recall),
         router.judged
-    )
+    ) + &malformed(router.malformed_calls)
+}
+
+fn malformed(calls: u32) -> String {
+    match calls {
+        0 => String::new(),
+        n => format!(" Tool calls that could not be read, and were taken for answers: {n}."),
+    }
 }
 
 /// What a key of [`Mix`] is called.

@@ -1,0 +1,99 @@
+//! What retrieval pays for its embedder: one short question, and many chunks at once, by the real all-MiniLM-L6-v2
+//! on the CPU. Fails above 10 ms for the question (median).
+//!
+//! `cargo bench --bench embed -- --minilm FOLDER`, with config.json, tokenizer.json and model.safetensors in it;
+//! RAYON_NUM_THREADS sets the threads.
+
+use ctxbench::catalog::Catalog;
+use ctxbench::clock::{Clock, SystemClock};
+use ctxbench::hub::{FetchEvent, Hub, HubOptions, Snapshot};
+use ctxbench::retrieval::embedder::{embed_texts, obtain};
+use ctxbench::retrieval::{Embedder, TextRole};
+use ctxbench::stats::percentile::median;
+use ctxbench::weights::obtain::Listener;
+
+const QUESTION: &str = "How often must the water pump be inspected?";
+/// Questions that are timed, after some that are not.
+const QUESTIONS: usize = 50;
+const WARM_UP: usize = 5;
+/// Repeated to a chunk; cut at the model's 256.
+const SENTENCE: &str = "The north pump is checked before each harvest, and the key hangs in the storehouse. ";
+/// Chunks per call.
+const BATCHES: [usize; 3] = [1, 8, 32];
+/// Calls per batch size; the median counts.
+const CALLS: usize = 5;
+/// The most that a question may take.
+const LIMIT_MS: f64 = 10.0;
+
+struct Silent;
+
+impl Listener for Silent {
+    fn fetching(&mut self, _: &Snapshot, _: u64) {}
+    fn event(&mut self, _: FetchEvent<'_>) {}
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a benchmark goes to stdout")]
+fn main() -> anyhow::Result<()> {
+    let (mut embedder, clock) = (embedder(&folder()?)?, SystemClock::default());
+    println!("threads:                    {}", rayon::current_num_threads());
+    let times = question_ms(embedder.as_mut(), &clock)?;
+    let (least, middle) =
+        (times.iter().copied().fold(f64::INFINITY, f64::min), median(&times).ok_or_else(untimed)?);
+    let tokens = embedder.tokenize(QUESTION, TextRole::Query)?.len();
+    println!(
+        "question of {tokens} tokens:      at least {least:.2} ms, median {middle:.2} ms, of {QUESTIONS}"
+    );
+    for chunks in BATCHES {
+        let Rate { chunk_tokens, tokens_per_s } = rate(embedder.as_mut(), &clock, chunks)?;
+        println!(
+            "chunks of {chunk_tokens} tokens, {chunks:>2}:    {tokens_per_s:.0} tokens/s, median of {CALLS}"
+        );
+    }
+    anyhow::ensure!(middle <= LIMIT_MS, "a question takes {middle:.2} ms, more than {LIMIT_MS} ms");
+    Ok(())
+}
+
+/// What stands behind `--minilm`.
+fn folder() -> anyhow::Result<String> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--minilm").skip(1);
+    let usage = "name the folder of all-MiniLM-L6-v2: cargo bench --bench embed -- --minilm FOLDER";
+    let folder = arguments.next().ok_or_else(|| anyhow::anyhow!(usage))?;
+    // A bare name would be an id of the catalog.
+    Ok(std::path::absolute(folder)?.display().to_string())
+}
+
+fn embedder(folder: &str) -> anyhow::Result<Box<dyn Embedder>> {
+    let hub = Hub::new(HubOptions { offline: true, ..HubOptions::from_environment()? })?;
+    Ok(obtain(folder, &Catalog::load(None)?, &hub, &candle_core::Device::Cpu, &mut Silent)?)
+}
+
+fn untimed() -> anyhow::Error {
+    anyhow::anyhow!("nothing was timed")
+}
+
+/// Milliseconds from the text of a question to its vector, each.
+fn question_ms(embedder: &mut dyn Embedder, clock: &dyn Clock) -> anyhow::Result<Vec<f64>> {
+    let question = [QUESTION.to_owned()];
+    let mut times = Vec::new();
+    for _ in 0..WARM_UP + QUESTIONS {
+        times.push(embed_texts(embedder, &question, TextRole::Query, clock)?.ms);
+    }
+    Ok(times.split_off(WARM_UP))
+}
+
+/// Tokens of a chunk, and how many of them go through per second.
+struct Rate {
+    chunk_tokens: u64,
+    tokens_per_s: f64,
+}
+
+fn rate(embedder: &mut dyn Embedder, clock: &dyn Clock, chunks: usize) -> anyhow::Result<Rate> {
+    let texts = vec![SENTENCE.repeat(30); chunks];
+    let (mut rates, mut tokens) = (Vec::new(), 0);
+    for _ in 0..CALLS {
+        let embedded = embed_texts(embedder, &texts, TextRole::Document, clock)?;
+        tokens = embedded.tokens;
+        rates.push(tokens as f64 / embedded.ms * 1e3);
+    }
+    Ok(Rate { chunk_tokens: tokens / chunks as u64, tokens_per_s: median(&rates).ok_or_else(untimed)? })
+}

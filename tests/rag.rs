@@ -1,0 +1,15 @@
+//! `ctxbench rag` through the program: corpus to index to arms to verdicts, offline and on small models.
+
+mod common;
+mod stand_in_hub;
+
+#[path = "rag/arms.rs"]
+mod arms;
+#[path = "rag/experiment.rs"]
+mod experiment;
+#[path = "run/place.rs"]
+mod place;
+#[path = "rag/refusals.rs"]
+mod refusals;
+#[path = "rag/stores.rs"]
+mod stores;
