@@ -109,11 +109,11 @@ fn an_experiment_with_a_key_missing_or_renamed_is_refused() {
 fn refuses_every_change(mut document: Value) -> usize {
     // One case with all its parts is enough, and keeps this quick.
     for list in ["cases", "fits"] {
-        document[list].as_array_mut().unwrap().truncate(1);
+        document[list].as_array_mut().expect("a list").truncate(1);
     }
-    let one = |value: &mut Value| value.as_array_mut().unwrap().truncate(1);
+    let one = |value: &mut Value| value.as_array_mut().expect("a list").truncate(1);
     one(&mut document["cases"][0]["samples"]);
-    if !document["fits"].as_array().unwrap().is_empty() {
+    if !document["fits"].as_array().expect("a list").is_empty() {
         one(&mut document["fits"][0]["rag_over_short_ttft"]);
     }
     let validator = validator();
@@ -128,10 +128,10 @@ fn refuses_every_change(mut document: Value) -> usize {
     every_key(&document, "", &mut |path, key| keys.push((path.to_owned(), key.to_owned())));
     for (path, key) in keys.iter().filter(|(path, _)| !free.contains(&path.as_str())) {
         let mut broken = document.clone();
-        let object = broken.pointer_mut(path).unwrap().as_object_mut().unwrap();
-        let value = object.shift_remove(key).unwrap();
+        let object = broken.pointer_mut(path).expect("it is there").as_object_mut().expect("an object");
+        let value = object.shift_remove(key).expect("the key is there");
         assert!(!validator.is_valid(&broken) || may_be_absent(path, key), "{path}/{key} may be missing");
-        let object = broken.pointer_mut(path).unwrap().as_object_mut().unwrap();
+        let object = broken.pointer_mut(path).expect("it is there").as_object_mut().expect("an object");
         object.insert(format!("{key}_renamed"), value);
         assert!(!validator.is_valid(&broken), "{path}/{key} may be renamed");
     }

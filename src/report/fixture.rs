@@ -9,6 +9,11 @@ pub fn document() -> Document {
         .expect("the fixture is a document")
 }
 
+/// The document of `tests/golden/rag.json`: a paired experiment. Its numbers are made up.
+pub fn experiment() -> Document {
+    serde_json::from_str(include_str!("../../tests/golden/rag.json")).expect("the fixture is a document")
+}
+
 /// What `exporter` makes of `document`.
 pub fn render(exporter: &dyn Exporter, document: &Document) -> String {
     let mut out = Vec::new();

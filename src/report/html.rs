@@ -2,20 +2,24 @@
 //!
 //! Everything is formatted here; the template in `templates/` only places it, and escapes it.
 
+mod experiment;
+mod views;
+
 use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{Chart, bars, differences, draw, growth, mix, palette, plots, trace, waterfall};
+use super::charts::{growth, palette, plots, trace};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
-use super::headline::{self, Headline, Sentence};
+use super::headline::{self, Headline};
 use super::rag::{self, verdicts};
-use super::table::{self, Grid, Head, status_name};
+use super::table::{self, Grid, status_name};
 use super::{Exporter, NOT_AVAILABLE, notes, one_line};
 use crate::units::bytes;
-use crate::verdict::claims::Outcome;
 use crate::verdict::validity::Status;
+use experiment::{CardView, SectionView};
+use views::{Figure, TableView, figure, table_view};
 
 /// One self-contained page with plots.
 #[derive(Clone, Copy, Debug)]
@@ -59,57 +63,6 @@ struct NoteView {
     text: String,
 }
 
-/// A claim with its verdict.
-struct CardView {
-    class: &'static str,
-    outcome: &'static str,
-    card: verdicts::Card,
-}
-
-struct SectionView {
-    heading: &'static str,
-    hint: String,
-    grid: Option<TableView>,
-    lines: Vec<String>,
-}
-
-/// A table, as far as the page is concerned.
-struct TableView {
-    label: &'static str,
-    head: Vec<HeadView>,
-    rows: Vec<RowView>,
-}
-
-struct HeadView {
-    name: &'static str,
-    unit: &'static str,
-    class: &'static str,
-}
-
-struct RowView {
-    class: &'static str,
-    cells: Vec<CellView>,
-}
-
-struct CellView {
-    text: String,
-    class: &'static str,
-}
-
-struct Figure {
-    title: String,
-    caption: String,
-    /// Markup made by [`draw::svg`], which escapes what it holds.
-    svg: String,
-    legend: Vec<LegendEntry>,
-}
-
-struct LegendEntry {
-    /// Markup made by [`draw::swatch`]; holds no text.
-    swatch: String,
-    name: String,
-}
-
 struct ModelView {
     id: String,
     provenance: String,
@@ -136,13 +89,13 @@ impl Exporter for Html {
 impl Page {
     fn new(document: &Document) -> io::Result<Self> {
         let (figures, experiment_figures) = match rag::is_experiment(document) {
-            true => (Ok(Vec::new()), experiment_figures(document)),
+            true => (Ok(Vec::new()), experiment::figures(document)),
             false => (figures(document), Ok(Vec::new())),
         };
         Ok(Self {
             title: headline::title(document),
             run_line: run_line(document),
-            headlines: headlines(document),
+            headlines: experiment::headlines(document),
             limits: headline::limits(document),
             status: status_name(document.validity.status),
             status_class: status_class(document.validity.status),
@@ -160,9 +113,9 @@ impl Page {
             experiment_figures: experiment_figures.map_err(io::Error::other)?,
             claims_heading: verdicts::HEADING,
             claims_hint: verdicts::hint(document),
-            claims: verdicts::cards(document).into_iter().map(claim).collect(),
+            claims: verdicts::cards(document).into_iter().map(experiment::claim).collect(),
             not_tested: verdicts::not_tested(document),
-            sections: rag::sections(document).into_iter().map(section).collect(),
+            sections: rag::sections(document).into_iter().map(experiment::section).collect(),
             failures: notes::failures(document),
             left_out: notes::left_out(document),
             environment: notes::environment(document),
@@ -199,106 +152,9 @@ fn note(note: &notes::Note) -> NoteView {
     NoteView { class: status_class(note.status), label, text }
 }
 
-/// Where the leading cells change, a band begins.
-fn table_view(label: &'static str, grid: &Grid) -> TableView {
-    let (columns, rows) = (&grid.heads, &grid.rows);
-    let begins = |at: usize| at > 0 && rows[at][..grid.band_cells] != rows[at - 1][..grid.band_cells];
-    let row = |(at, row): (usize, &Vec<String>)| RowView {
-        class: if begins(at) { "band" } else { "" },
-        cells: columns.iter().zip(row).map(|(column, text)| cell(column.numeric, text)).collect(),
-    };
-    let head = |column: &Head| HeadView {
-        name: column.name,
-        unit: column.unit,
-        class: if column.numeric { "num" } else { "" },
-    };
-    TableView {
-        label,
-        head: columns.iter().map(head).collect(),
-        rows: rows.iter().enumerate().map(row).collect(),
-    }
-}
-
-fn cell(numeric: bool, text: &str) -> CellView {
-    let class = match (text, numeric) {
-        ("VALID", false) => "stamp valid",
-        ("CAVEAT", false) => "stamp caveat",
-        ("INVALID" | "FAILED", false) => "stamp invalid",
-        (_, true) if text.starts_with(NOT_AVAILABLE) => "num missing",
-        (_, true) => "num",
-        _ => "",
-    };
-    CellView { text: text.into(), class }
-}
-
-fn claim(card: verdicts::Card) -> CardView {
-    let class = match card.outcome {
-        Outcome::Supported => "yes",
-        Outcome::NotSupported => "no",
-        Outcome::NotTestable => "open",
-    };
-    let outcome = verdicts::outcome_name(card.outcome);
-    let (number, rule, reason) = (card.number.as_deref().map(glued), glued(&card.rule), glued(&card.reason));
-    CardView { class, outcome, card: verdicts::Card { number, rule, reason, ..card } }
-}
-
-/// Numbers that no line break parts from their unit.
-fn glued(text: &str) -> String {
-    let units = [" %", " ms", " = ", " s ", " s,", " s)", " tokens"];
-    units
-        .iter()
-        .fold(text.to_owned(), |text, unit| text.replace(unit, &unit.replacen(' ', "\u{a0}", 1)))
-        .replace("\u{a0}= ", "\u{a0}=\u{a0}")
-}
-
-/// Sentences as they are, or glued where the document is an experiment's.
-fn headlines(document: &Document) -> Vec<Headline> {
-    let mut headlines = headline::headlines(document);
-    if rag::is_experiment(document) {
-        for sentence in headlines.iter_mut().flat_map(|headline| &mut headline.sentences) {
-            *sentence = Sentence::new(glued(&sentence.before), glued(&sentence.key), glued(&sentence.after));
-        }
-    }
-    headlines
-}
-
-fn section(section: rag::Section) -> SectionView {
-    let grid = section.grid.as_ref().map(|grid| table_view(section.heading, grid));
-    let lines = section.lines.iter().map(|line| glued(line)).collect();
-    SectionView { heading: section.heading, hint: glued(&section.hint), grid, lines }
-}
-
 fn figures(document: &Document) -> Result<Vec<Figure>, String> {
     let charts = [plots::charts(document), growth::charts(document), trace::charts(document)];
     charts.into_iter().flatten().enumerate().map(figure).collect()
-}
-
-/// Waterfalls, differences, then the charts against a quantity.
-fn experiment_figures(document: &Document) -> Result<Vec<Figure>, String> {
-    let mut figures = Vec::new();
-    for (at, chart) in waterfall::charts(document).into_iter().enumerate() {
-        let svg = bars::svg(&chart, &format!("waterfall-{at}"))?;
-        let entry = |part: &bars::Part| LegendEntry { swatch: bars::swatch(part), name: part.name.into() };
-        let legend = chart.parts.iter().map(entry).collect();
-        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend });
-    }
-    if let Some(chart) = differences::chart(document) {
-        let svg = differences::svg(&chart, "differences")?;
-        figures.push(Figure { title: chart.title, caption: chart.caption, svg, legend: Vec::new() });
-    }
-    let charts = mix::charts(document).into_iter().enumerate().map(figure);
-    figures.extend(charts.collect::<Result<Vec<_>, _>>()?);
-    Ok(figures)
-}
-
-fn figure((at, chart): (usize, Chart)) -> Result<Figure, String> {
-    let svg = draw::svg(&chart, &format!("chart-{at}"))?;
-    let entry = |series: &super::charts::Series| LegendEntry {
-        swatch: draw::swatch(series),
-        name: series.name.clone(),
-    };
-    let legend = chart.series.iter().map(entry).collect();
-    Ok(Figure { title: chart.title, caption: chart.caption, svg, legend })
 }
 
 fn model(model: &ModelRecord) -> ModelView {
@@ -330,13 +186,15 @@ mod tests {
     #[test]
     fn text_from_elsewhere_is_escaped_everywhere() {
         let evil = "<img src=x onerror=alert(1)>";
-        let json = fixture::render(&crate::report::json::Json, &fixture::document());
-        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        poison(&mut value, evil);
-        let document: Document = serde_json::from_value(value).unwrap();
-        let page = fixture::render(&Html, &document);
-        assert!(page.contains("img src=x"), "the text itself is shown");
-        assert!(!page.contains("<img"), "and never as markup");
+        for document in [fixture::document(), fixture::experiment()] {
+            let json = fixture::render(&crate::report::json::Json, &document);
+            let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            poison(&mut value, evil);
+            let document: Document = serde_json::from_value(value).unwrap();
+            let page = fixture::render(&Html, &document);
+            assert!(page.contains("img src=x"), "the text itself is shown");
+            assert!(!page.contains("<img"), "and never as markup");
+        }
     }
 
     /// Puts `evil` into every string but the few that are enums.

@@ -9,7 +9,7 @@
 //! | [`proportion`] | what share of questions was answered, and do two shares differ |
 //! | [`paired`] | how much do two arms differ over the same questions |
 //! | [`outliers`], [`settled`] | does one value stand apart, has the series come to rest |
-//! | [`router`], [`mix`], [`mixture`] | how well were questions routed, and what does a share of routed ones take |
+//! | [`router`], [`mix`], [`mix_ratio`] | how well were questions routed, and what does a share of routed ones take |
 //! | [`fit`], [`least_squares`], [`resample`] | how does a time grow with context length |
 
 pub mod compare;
@@ -17,7 +17,7 @@ pub mod estimate;
 pub mod fit;
 pub mod least_squares;
 pub mod mix;
-pub mod mixture;
+pub mod mix_ratio;
 pub mod outliers;
 pub mod paired;
 pub mod percentile;

@@ -74,7 +74,7 @@ fn case(kind: Kind) -> CaseProgress {
 
 /// 2.1 ms per token that no cache holds, 20 ms per token behind a short prompt and 21.4 behind a long one.
 fn sample(kind: Kind, block: u32) -> Sample {
-    let routed = (kind == Kind::Hybrid).then_some(block % 2 == 0);
+    let routed = (kind == Kind::Hybrid).then_some(block.is_multiple_of(2));
     let retrieves = !matches!(kind, Kind::Short | Kind::Padded) && routed != Some(false);
     let long = kind == Kind::Padded || retrieves;
     let cached = match kind {

@@ -99,3 +99,30 @@ fn description(chart: &Differences) -> String {
     };
     chart.rows.iter().map(of_row).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn differences_of_the_first_token_are_rows_and_those_of_other_times_are_not() {
+        let chart = chart(&fixture::experiment()).unwrap();
+        let names: Vec<&str> = chart.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names[..2], ["What RAG adds to the first token", "Context tax: the long prompt"]);
+        assert_eq!(names.len(), 7);
+        let drawn = svg(&chart, "d").unwrap();
+        assert!(drawn.contains("What RAG adds to the first token: +3.91 s (3.90 s to 3.93 s)."), "{drawn}");
+    }
+
+    #[test]
+    fn a_difference_of_nothing_and_one_without_an_interval_draw() {
+        let row =
+            |median| Difference { name: "<b>".into(), of: Paired { n: 1, median, ..Paired::default() } };
+        for median in [0.0, -5.0, 1e9] {
+            let chart = Differences { title: "t".into(), caption: "c".into(), rows: vec![row(median)] };
+            let drawn = svg(&chart, "d").unwrap();
+            assert!(!drawn.contains("<b>"), "{drawn}");
+        }
+    }
+}

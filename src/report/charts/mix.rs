@@ -20,7 +20,7 @@ pub fn charts(document: &Document) -> Vec<Chart> {
 fn against_retrieved(document: &Document) -> Option<Chart> {
     crate::report::rag::is_experiment(document).then_some(())?;
     let short = document.cases.iter().find(|case| case.scenario == "short");
-    let alone = short.and_then(|case| tokens(case)).unwrap_or(0.0);
+    let alone = short.and_then(tokens).unwrap_or(0.0);
     let arms = [("short", 5), ("padded", 0), ("rag", 1)];
     let mut series: Vec<Series> = arms
         .iter()
@@ -110,4 +110,36 @@ fn against_share(document: &Document) -> Option<Chart> {
             series,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::experiment::Crossing;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_curve_that_the_counts_do_not_support_is_not_drawn_and_one_that_they_do_is() {
+        let mut document = fixture::experiment();
+        let names = |document: &Document| -> Vec<String> {
+            against_share(document).unwrap().series.into_iter().map(|series| series.name).collect()
+        };
+        assert_eq!(names(&document), ["TTFT p50 of the mix", "mean TTFT of the mix"]);
+        let router = document.experiment.router.as_mut().unwrap();
+        router.mix.iter_mut().for_each(|mix| mix.ttft_ms_p95 = Some(4_700.0));
+        let metric = "ttft_ms_p95".to_owned();
+        router.crossings.push(Crossing { metric, plain_rag: 4_100.0, r: Some(0.05), below_at_zero: true });
+        let chart = against_share(&document).unwrap();
+        let p95 = chart.series.last().unwrap();
+        assert_eq!((p95.line.len(), p95.medians[0].at.x, p95.dashed[1].x), (11, 0.05, 1.0));
+        crate::report::charts::draw::svg(&chart, "mix").unwrap();
+    }
+
+    #[test]
+    fn padded_and_rag_stand_at_the_same_length_beyond_the_question() {
+        let chart = against_retrieved(&fixture::experiment()).unwrap();
+        let at: Vec<f64> = chart.series.iter().map(|series| series.medians[0].at.x).collect();
+        assert_eq!(at, [0.0, 1851.0, 1851.0]);
+        assert!(against_retrieved(&fixture::document()).is_none());
+    }
 }

@@ -67,3 +67,37 @@ fn chart(title: &str, caption: &str, kinds: &[Kind], ledgers: &[Ledger]) -> Opti
         bars: ledgers.iter().map(bar).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::charts::bars::svg;
+    use crate::report::fixture;
+
+    #[test]
+    fn every_arm_is_a_bar_of_its_stages_and_a_stage_that_none_has_is_no_colour() {
+        let charts = charts(&fixture::experiment());
+        let [whole, retrieval] = charts.as_slice() else { panic!("{charts:?}") };
+        assert_eq!((whole.bars.len(), retrieval.bars.len()), (7, 4));
+        for bar in &whole.bars {
+            assert!((bar.lengths_ms.iter().sum::<f64>() / bar.total_ms - 1.0).abs() < 0.01, "{bar:?}");
+        }
+        let parts: Vec<&str> = retrieval.parts.iter().map(|part| part.name).collect();
+        assert_eq!(parts, ["embed the question", "search and fetch", "assemble and tokenize"]);
+        let drawn = svg(whole, "w").unwrap();
+        assert!(drawn.contains("RAG (1,913 tokens): 4.04 s, of which") && !drawn.contains("http"), "{drawn}");
+    }
+
+    #[test]
+    fn stages_that_are_not_finite_draw_and_do_not_panic() {
+        let mut document = fixture::experiment();
+        for sample in document.cases.iter_mut().flat_map(|case| &mut case.samples) {
+            let stages = sample.stages_ms.as_mut().unwrap();
+            (stages.prefill, stages.embed, stages.search) = (Some(f64::NAN), Some(-1.0), Some(0.0));
+            sample.rag_ttft_ms = Some(f64::INFINITY);
+        }
+        for chart in charts(&document) {
+            svg(&chart, "w").unwrap();
+        }
+    }
+}

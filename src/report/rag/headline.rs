@@ -149,3 +149,63 @@ fn claims(document: &Document) -> Option<Sentence> {
     let after = format!(", {open} not testable here.");
     Some(Sentence::new(format!("Of {} claims of the article: ", verdicts.len()), key, after))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn told(document: &Document) -> String {
+        let headline = headline(document).expect("an experiment");
+        headline.sentences.iter().map(|sentence| sentence.text() + "\n").collect()
+    }
+
+    #[test]
+    fn the_answer_comes_first_and_its_parts_behind_it() {
+        let told = told(&fixture::experiment());
+        assert!(told.starts_with("To the first token RAG takes 3.91 s more than"), "{told}");
+        assert!(told.contains("that RAG adds on this box, 99 % is the long prompt, 1 % retrieval"), "{told}");
+        assert!(told.contains("Of 8 claims of the article: 5 supported, 1 not supported, 2 not"), "{told}");
+        assert_eq!(headline(&fixture::document()), None);
+    }
+
+    #[test]
+    fn a_share_near_all_or_nothing_keeps_a_decimal() {
+        let told = [0.9996, 0.004, 0.31].map(whole_percent);
+        assert_eq!(told, ["100.0 %", "0.4 %", "31 %"]);
+    }
+
+    #[test]
+    fn a_stand_in_embedder_is_said_beside_the_division() {
+        let mut document = fixture::experiment();
+        document.experiment.retrieval.as_mut().unwrap().stand_in_embedder = true;
+        assert!(told(&document).contains("the embedder is a stand-in"));
+    }
+
+    #[test]
+    fn an_interval_across_zero_claims_nothing_and_divides_nothing() {
+        let mut document = fixture::experiment();
+        for pair in document.experiment.pairs.iter_mut().filter(|pair| pair.b == "short") {
+            let of = pair.difference.as_mut().unwrap();
+            (of.median, of.ci_low, of.ci_high) = (1.0, Some(-2.0), Some(4.0));
+        }
+        let told = told(&document);
+        assert!(
+            told.starts_with("No difference between RAG and the question alone is shown: 1.00 ms"),
+            "{told}"
+        );
+        assert!(
+            !told.contains("is the long prompt") && told.contains("Each further token: no difference"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_available_and_nothing_is_made_up() {
+        let mut document = fixture::experiment();
+        document.experiment.pairs.clear();
+        document.experiment.verdicts.clear();
+        let lines = told(&document);
+        assert_eq!(lines, "What RAG adds to the first token: n/a, no question went through both arms.\n");
+    }
+}

@@ -69,3 +69,30 @@ pub fn arm_name(scenario: &str) -> String {
         .find(|(key, _)| *key == scenario)
         .map_or_else(|| one_line(scenario), |(_, name)| (*name).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::html::Html;
+    use crate::report::json::Json;
+    use crate::report::markdown::Markdown;
+    use crate::report::terminal::Terminal;
+    use crate::report::{Exporter, fixture};
+
+    #[test]
+    fn a_run_without_an_experiment_has_none_of_it() {
+        assert!(sections(&fixture::document()).is_empty() && !is_experiment(&fixture::document()));
+    }
+
+    #[test]
+    fn parts_that_were_not_measured_have_no_section_and_break_nothing() {
+        let mut document = fixture::experiment();
+        document.cases.clear();
+        document.experiment = Experiment { verdicts: document.experiment.verdicts, ..Experiment::default() };
+        assert!(sections(&document).is_empty());
+        let exporters: [&dyn Exporter; 4] = [&Html, &Json, &Markdown, &Terminal::default()];
+        for exporter in exporters {
+            assert!(!fixture::render(exporter, &document).is_empty(), "{}", exporter.name());
+        }
+    }
+}

@@ -53,7 +53,14 @@ fn decisions(router: &RouterRecord) -> String {
         percent(router.precision),
         percent(router.recall),
         router.judged
-    )
+    ) + &malformed(router.malformed_calls)
+}
+
+fn malformed(calls: u32) -> String {
+    match calls {
+        0 => String::new(),
+        n => format!(" Tool calls that could not be read, and were taken for answers: {n}."),
+    }
 }
 
 /// What a key of [`Mix`] is called.
@@ -110,4 +117,30 @@ pub fn answers(document: &Document) -> Option<Section> {
         grid: Some(Grid::of(ANSWERS, answers)),
         lines: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_forced_router_is_not_praised_for_its_choices() {
+        let mut document = fixture::experiment();
+        document.experiment.router.as_mut().unwrap().kind = "forced".into();
+        let lines = section(&document).unwrap().lines;
+        assert!(lines[0].starts_with("Routing was forced") && !lines[0].contains("precision"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_crossing_says_on_which_side_the_mix_lies() {
+        let of = |r, below_at_zero| {
+            crossing(&Crossing { metric: "ttft_ms_p95".into(), plain_rag: 4_060.0, r, below_at_zero })
+        };
+        assert_eq!(
+            of(Some(0.05), true),
+            "The mix's TTFT p95 is below that of plain RAG (4.06 s) up to 5.00 % routed, and above it from there."
+        );
+        assert!(of(None, false).contains("stays above"));
+    }
 }

@@ -117,3 +117,37 @@ fn ledger(case: &Case, arm: String, samples: &[&Sample]) -> Ledger {
 fn ms(value: Option<f64>) -> String {
     value.map_or(NONE.into(), significant)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_hybrid_has_a_row_for_each_way_and_failed_samples_are_in_none() {
+        let mut document = fixture::experiment();
+        let hybrid = document.cases.iter_mut().find(|case| case.scenario == "hybrid").unwrap();
+        hybrid.samples[0].error = Some("no".into());
+        let rows = ledgers(&document);
+        let n = |name: &str| rows.iter().find(|row| row.arm.ends_with(name)).map(|row| row.n);
+        assert_eq!((n(", not routed"), n(", routed")), (Some(6), Some(5)));
+    }
+
+    #[test]
+    fn a_stage_that_no_arm_has_has_no_column_and_missing_stages_are_no_zeros() {
+        let grid = section(&fixture::experiment()).unwrap().grid.unwrap();
+        assert!(!grid.heads.iter().any(|head| head.name == "Rerank"));
+        let embed = grid.heads.iter().position(|head| head.name == "Embed").unwrap();
+        assert_eq!(grid.rows[0][embed], NONE);
+        assert!(grid.rows.iter().all(|row| row.len() == grid.heads.len()));
+    }
+
+    #[test]
+    fn the_worst_gap_between_stages_and_whole_is_told() {
+        let mut document = fixture::experiment();
+        let sample = &mut document.cases[0].samples[3];
+        sample.rag_ttft_ms = sample.stages_ms.map(|stages| 2.0 * stages.sum());
+        let lines = section(&document).unwrap().lines;
+        assert!(lines[0].contains("within 50.0 %"), "{lines:?}");
+    }
+}

@@ -94,3 +94,25 @@ pub fn not_tested(document: &Document) -> Vec<String> {
     };
     document.experiment.not_tested.iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn what_was_decided_comes_before_what_was_not() {
+        let cards = cards(&fixture::experiment());
+        let open = cards.iter().position(|card| card.outcome == Outcome::NotTestable).unwrap();
+        assert!(cards[open..].iter().all(|card| card.outcome == Outcome::NotTestable) && open > 0);
+        assert_eq!(cards[0].id, "H6");
+        assert!(cards[0].number.as_deref().unwrap().contains(" times ("), "{:?}", cards[0]);
+    }
+
+    #[test]
+    fn a_verdict_without_a_number_shows_none() {
+        let cards = cards(&fixture::experiment());
+        let bare = cards.iter().find(|card| card.id == "H5").unwrap();
+        assert!(bare.number.is_none() && bare.reason.starts_with("No adapter was given"), "{bare:?}");
+    }
+}

@@ -29,8 +29,8 @@ pub(super) fn closed_book(evidence: &Evidence, rule: Rule) -> Verdict {
 
 /// Accuracy of `a` less that of `b`, with Newcombe's interval; `None` if either has no question.
 pub(super) fn difference(a: Score, b: Score) -> Option<Interval> {
-    let proportion = |score: Score| Share { correct: score.correct, n: score.n };
-    newcombe(proportion(a), proportion(b))
+    let share = |score: Score| Share { correct: score.correct, n: score.n };
+    newcombe(share(a), share(b))
 }
 
 /// `17 of 20 right (85.0 %)`.

@@ -4,7 +4,8 @@ use super::answers::{difference, told};
 use super::decide::{Rule, percent};
 use super::{Evidence, Outcome, Request, Verdict};
 use crate::stats::estimate::Interval;
-use crate::stats::mixture::{Measure, Part, ratio};
+use crate::stats::mix::{self, MixMetric};
+use crate::stats::mix_ratio::{Against, ratio};
 
 /// Requests of a kind that a p95 needs.
 const NEEDED_FOR_P95: usize = 130;
@@ -21,18 +22,20 @@ pub(super) fn best_of_both(evidence: &Evidence, rule: Rule) -> Verdict {
     if let Some(few) = too_few(evidence, share) {
         return rule.untested(few);
     }
-    let against = |of: fn(&Request) -> f64, measure| {
-        let values = |requests: &[Request]| requests.iter().map(of).collect::<Vec<_>>();
-        let part = |share, requests: &[Request]| Part { share, values: values(requests) };
-        let mix = [part(share, &evidence.routed), part(1.0 - share, &evidence.unrouted)];
-        ratio(&mix, &values(&evidence.rag), measure, SEED)
-    };
-    let p95 = against(|request| request.ttft_ms, Measure::Percentile(95.0));
-    let cost = against(|request| request.busy_ms, Measure::Mean);
-    let (Some(p95), Some(cost)) = (p95, cost) else {
+    let [routed, unrouted, plain] =
+        [&evidence.routed, &evidence.unrouted, &evidence.rag].map(|kind| mixed(kind));
+    let against = Against { routed: &routed, unrouted: &unrouted, plain: &plain, r: share };
+    let of = |metric| ratio(against, metric, SEED);
+    let (Some(p95), Some(cost)) = (of(MixMetric::TtftP95), of(MixMetric::BoxSeconds)) else {
         return rule.untested("not every request of the hybrid and of plain RAG has its times");
     };
     decide(evidence, rule, &Findings { share, p95, cost, accuracy: Accuracy::of(evidence) })
+}
+
+fn mixed(requests: &[Request]) -> Vec<mix::Request> {
+    let request =
+        |r: &Request| mix::Request { ttft_ms: r.ttft_ms, busy_ms: r.busy_ms, prompt_tokens: r.prompt_tokens };
+    requests.iter().map(request).collect()
 }
 
 fn too_few(evidence: &Evidence, share: f64) -> Option<String> {

@@ -66,9 +66,9 @@ mod tests {
                         n
                     ],
                     embed_search_ms: vec![odd; n],
-                    routed: vec![request; n],
-                    unrouted: vec![request; n],
-                    rag: vec![request; n],
+                    routed: vec![request; n.min(130)],
+                    unrouted: vec![request; n.min(130)],
+                    rag: vec![request; n.min(130)],
                     routed_share: Some(odd),
                     closed_book: Some(Score { correct: 1, n: 0 }),
                     rag_answers: Some(Score { correct: 2, n: 1 }),
