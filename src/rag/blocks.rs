@@ -138,6 +138,11 @@ impl Blocks<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Whether no further request may begin: it was stopped, or the time that the user set is up.
+    fn must_end(&self, end: Option<Duration>) -> bool {
+        self.stopped() || (self.budget.time_is_strict && end.is_some_and(|end| self.bench.clock.now() >= end))
+    }
+
     fn is_enough(&self, taken: &Taken, end: Option<Duration>) -> bool {
         let open: Vec<&CaseProgress> = taken.cases.iter().filter(|case| case.error.is_none()).collect();
         let now = self.bench.clock.now();
@@ -152,7 +157,7 @@ impl Blocks<'_> {
             let warmups = taken.cases[arm].warmups_s.len();
             // Long arms are warm once the short one is: the same code, on the same memory.
             let enough = warmups > 0 && (arm > 0 || warm(&taken.cases[arm].warmups_s) != Warm::NotYet);
-            if enough || self.stopped() || taken.cases[arm].error.is_some() {
+            if enough || self.must_end(end) || taken.cases[arm].error.is_some() {
                 break;
             }
             self.tell(taken, &format!("warming up {}", self.arms[arm].kind.name()), end);
@@ -172,9 +177,7 @@ impl Blocks<'_> {
         let mut order: Vec<usize> = (0..self.arms.len() + self.sizes.len()).collect();
         order.shuffle(rng);
         for place in order {
-            if self.stopped()
-                || (self.budget.time_is_strict && end.is_some_and(|e| self.bench.clock.now() >= e))
-            {
+            if self.must_end(end) {
                 return;
             }
             match place.checked_sub(self.arms.len()) {
