@@ -36,9 +36,13 @@ impl Pipeline<'_> {
         clock: &dyn Clock,
         stages: &mut Stages,
     ) -> Result<Found, RetrievalError> {
-        let candidates = if self.reranker.is_some() { k * CANDIDATES } else { k };
-        let hits = self.search(question, candidates, clock, stages)?;
+        let hits = self.search(question, self.candidates(k), clock, stages)?;
         self.texts_of(question, hits, k, clock, stages)
+    }
+
+    /// Hits to search for where `k` are to be kept: a reranker gets more to choose from.
+    pub fn candidates(&self, k: usize) -> usize {
+        if self.reranker.is_some() { k * CANDIDATES } else { k }
     }
 
     /// Question to hits.

@@ -38,7 +38,7 @@ fn timed_question(
     bench.prepare(&[])?;
     let clock = bench.clock;
     let start = clock.now();
-    let hits = pipeline.search(&asked.text, asked.hits, clock, stages)?;
+    let hits = pipeline.search(&asked.text, pipeline.candidates(asked.hits), clock, stages)?;
     let near = hits.first().is_some_and(|best| f64::from(best.score) >= threshold);
     sample.routed = Some(near);
     let text = if near {
