@@ -1,7 +1,6 @@
 //! `ctxbench rag` through the program: corpus to index to arms to verdicts, offline and on small models.
 
 mod common;
-#[allow(dead_code, reason = "no hub is asked here")]
 mod stand_in_hub;
 
 #[path = "rag/arms.rs"]

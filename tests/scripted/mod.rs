@@ -304,7 +304,7 @@ pub fn run(setup: Setup) -> Seen {
     let tokenizer = setup.tokenizer.as_ref();
     let world = Rc::new(setup.world);
     let mut sizes: Vec<Size> = (1..=setup.sizes as u64)
-        .map(|n| Size::new(n * 100, Box::new(ScriptedStore(world.clone()))))
+        .map(|n| Size::new(n * 100, Some(Box::new(ScriptedStore(world.clone())))))
         .collect();
     let spec =
         |kind: &Kind| CaseSpec { kind: *kind, tokens: 0, output_tokens: OUTPUT, asked_for: Wish::User };

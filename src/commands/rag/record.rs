@@ -6,6 +6,7 @@ use crate::commands::run::record::Recorder;
 use crate::rag::alone::Retrieval;
 use crate::rag::blocks::Taken;
 use crate::rag::sizes::Size;
+use crate::report::definitions::with_experiment;
 use crate::report::document::Document;
 use crate::report::evidence;
 use crate::report::experiment::{AnswerRecord, AtCorpusSize, Experiment, RetrievalAlone, RetrievalRecord};
@@ -54,6 +55,7 @@ impl Known<'_> {
             ..Experiment::default()
         }
         .with_verdicts(&evidence, &self.rules);
+        document.definitions = with_experiment();
         self.stamp(&mut document);
         document
     }
