@@ -178,7 +178,8 @@ mod tests {
     fn an_upsert_says_what_the_protocol_says() {
         let upserts = upserts("ns", &rows(2, "a \"b\"")).unwrap();
         let body: serde_json::Value = serde_json::from_str(&upserts[0].body).unwrap();
-        let vector = |id: &str| serde_json::json!({"id": id, "values": [0.6f32, 0.8f32], "metadata": {"text": "a \"b\""}});
+        let vector =
+            |id: &str| serde_json::json!({"id": id, "values": [0.6, 0.8], "metadata": {"text": "a \"b\""}});
         assert_eq!(body, serde_json::json!({"namespace": "ns", "vectors": [vector("0"), vector("1")]}));
         assert_eq!((upserts.len(), upserts[0].vectors), (1, 2));
     }
