@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::common::postgres::Server;
+use crate::common::postgres::{PASSWORD, Server};
 use crate::experiment::{case, rag, report};
 use crate::place::{Place, list};
 
@@ -18,6 +18,11 @@ fn the_whole_experiment_runs_on_pgvector_and_finds_its_index_again() {
         ["tiny", "--weights", "random", "--embedder", "stand-in", "--catalog", &catalog, "--store", &store];
     rag(&place, &args).assert_done();
     let first = report(&place, "out");
+    for file in ["report.json", "report.md", "report.html"] {
+        let text = std::fs::read_to_string(place.path("out").join(file)).unwrap();
+        assert!(!text.contains(PASSWORD), "{file} has the password");
+    }
+    assert!(first["command"].to_string().contains("pgvector=127.0.0.1"), "{}", first["command"]);
     let retrieval = &first["retrieval"];
     assert_eq!((&retrieval["store"], &retrieval["index_reused"]), (&json!("pgvector"), &json!(false)));
     assert!(retrieval["recall_at_10"].as_f64().unwrap() > 0.9 && retrieval["index_bytes"].as_u64() > Some(0));

@@ -30,6 +30,7 @@ use crate::device::{select, threads};
 use crate::prompts::corpus::Corpus;
 use crate::prompts::scenarios::Scenarios;
 use crate::report::document::Document;
+use crate::retrieval::store::choice::StoreChoice;
 use crate::runner::campaign::{Campaign, Outcome};
 use crate::runner::schedule::Budget;
 use crate::tokenizer::chat::Thinking;
@@ -83,10 +84,21 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     finish(&recorder.document(&outcome), folder.path(), &config)
 }
 
-/// The command as typed, without the path of the program.
+/// The command as typed, without the path of the program, and without what a store's address may hold of a password.
 pub(super) fn command_line() -> Vec<String> {
-    let words = std::env::args().skip(1);
+    let words = std::env::args().skip(1).map(|word| without_password(&word));
     std::iter::once("ctxbench".to_owned()).chain(words).collect()
+}
+
+/// A word that names a server keeps its place and loses user, password and options.
+fn without_password(word: &str) -> String {
+    match word.split_once("pgvector=") {
+        None => word.into(),
+        Some((before, address)) => match StoreChoice::parse(&format!("pgvector={address}")) {
+            Ok(store) => format!("{before}{store}"),
+            Err(_) => format!("{before}pgvector=(hidden)"),
+        },
+    }
 }
 
 /// What is asked and over what.
