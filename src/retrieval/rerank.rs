@@ -33,7 +33,7 @@ struct Pair {
 }
 
 impl CrossEncoder {
-    /// Brings and reads the model that `name` says: a folder, or owner/name[@revision].
+    /// Brings and reads the model that `name` says: a folder, or `owner/name[@revision]`.
     pub fn obtain(
         name: &str,
         hub: &Hub,

@@ -1,6 +1,6 @@
 //! Texts to vectors: encoders like MiniLM, decoders like Qwen3-Embedding, and a stand-in without weights.
 //!
-//! Comes in: a catalog id, a hub repository, a folder or `stand-in` ([`obtain`]). Goes out: an
+//! Comes in: a catalog id, a hub repository, a folder or `stand-in` ([`obtain()`]). Goes out: an
 //! [`Embedder`](super::Embedder), and many texts at once as vectors with what they took ([`embed_texts`]).
 //! Not here: stores, and what is done with a question ([`crate::rag`]).
 //!

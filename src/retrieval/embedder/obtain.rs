@@ -22,7 +22,7 @@ use crate::model::shape::Architecture;
 use crate::retrieval::Embedder;
 use crate::weights::obtain::{Listener, bring, check_stated};
 
-/// Brings and reads the embedder that `name` says: a catalog id, owner/name[@revision], a folder or `stand-in`.
+/// Brings and reads the embedder that `name` says: a catalog id, `owner/name[@revision]`, a folder or `stand-in`.
 pub fn obtain(
     name: &str,
     catalog: &Catalog,
