@@ -1,5 +1,5 @@
-//! What retrieval pays for its embedder: one short question, and many chunks at once, by the real all-MiniLM-L6-v2
-//! on the CPU. Fails above 10 ms for the question (median).
+//! What retrieval pays for its embedder: one question, short to long, and many chunks at once, by the real
+//! all-MiniLM-L6-v2 on the CPU. Fails where a question's median is above 10 ms, as it is wherever other programs run.
 //!
 //! `cargo bench --bench embed -- --minilm FOLDER`, with config.json, tokenizer.json and model.safetensors in it;
 //! RAYON_NUM_THREADS sets the threads.
@@ -12,9 +12,15 @@ use ctxbench::retrieval::{Embedder, TextRole};
 use ctxbench::stats::percentile::median;
 use ctxbench::weights::obtain::Listener;
 
-const QUESTION: &str = "How often must the water pump be inspected?";
-/// Questions that are timed, after some that are not.
-const QUESTIONS: usize = 50;
+/// Of 11, 18 and 29 tokens.
+const QUESTIONS: [&str; 3] = [
+    "How often must the water pump be inspected?",
+    "How often must the water pump of the north field be inspected before the harvest?",
+    "How often must the water pump of the north field be inspected before the harvest, who does it, and where is \
+     the key kept?",
+];
+/// Times that each question is timed, after some that are not.
+const TIMES: usize = 50;
 const WARM_UP: usize = 5;
 /// Repeated to a chunk; cut at the model's 256.
 const SENTENCE: &str = "The north pump is checked before each harvest, and the key hangs in the storehouse. ";
@@ -36,20 +42,24 @@ impl Listener for Silent {
 fn main() -> anyhow::Result<()> {
     let (mut embedder, clock) = (embedder(&folder()?)?, SystemClock::default());
     println!("threads:                    {}", rayon::current_num_threads());
-    let times = question_ms(embedder.as_mut(), &clock)?;
-    let (least, middle) =
-        (times.iter().copied().fold(f64::INFINITY, f64::min), median(&times).ok_or_else(untimed)?);
-    let tokens = embedder.tokenize(QUESTION, TextRole::Query)?.len();
-    println!(
-        "question of {tokens} tokens:      at least {least:.2} ms, median {middle:.2} ms, of {QUESTIONS}"
-    );
+    let mut slowest = 0f64;
+    for question in QUESTIONS {
+        let times = question_ms(embedder.as_mut(), &clock, question)?;
+        let middle = median(&times).ok_or_else(untimed)?;
+        let least = times.iter().copied().fold(f64::INFINITY, f64::min);
+        let tokens = embedder.tokenize(question, TextRole::Query)?.len();
+        println!(
+            "question of {tokens} tokens:      at least {least:.2} ms, median {middle:.2} ms, of {TIMES}"
+        );
+        slowest = slowest.max(middle);
+    }
     for chunks in BATCHES {
         let Rate { chunk_tokens, tokens_per_s } = rate(embedder.as_mut(), &clock, chunks)?;
         println!(
             "chunks of {chunk_tokens} tokens, {chunks:>2}:    {tokens_per_s:.0} tokens/s, median of {CALLS}"
         );
     }
-    anyhow::ensure!(middle <= LIMIT_MS, "a question takes {middle:.2} ms, more than {LIMIT_MS} ms");
+    anyhow::ensure!(slowest <= LIMIT_MS, "a question takes {slowest:.2} ms, more than {LIMIT_MS} ms");
     Ok(())
 }
 
@@ -72,10 +82,10 @@ fn untimed() -> anyhow::Error {
 }
 
 /// Milliseconds from the text of a question to its vector, each.
-fn question_ms(embedder: &mut dyn Embedder, clock: &dyn Clock) -> anyhow::Result<Vec<f64>> {
-    let question = [QUESTION.to_owned()];
+fn question_ms(embedder: &mut dyn Embedder, clock: &dyn Clock, text: &str) -> anyhow::Result<Vec<f64>> {
+    let question = [text.to_owned()];
     let mut times = Vec::new();
-    for _ in 0..WARM_UP + QUESTIONS {
+    for _ in 0..WARM_UP + TIMES {
         times.push(embed_texts(embedder, &question, TextRole::Query, clock)?.ms);
     }
     Ok(times.split_off(WARM_UP))
