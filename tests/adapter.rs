@@ -1,7 +1,7 @@
 //! LoRA adapters merged at load, held to peft: `tests/fixtures/make_adapters.py` made them and the logits.
 
 #[path = "engine/models.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with tests/engine.rs, which uses all of it")]
 mod models;
 
 use std::collections::HashMap;

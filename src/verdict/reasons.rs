@@ -241,7 +241,8 @@ pub fn context_truncated(asked: u32) -> Reason {
 pub fn interrupted() -> Reason {
     caveat(
         "interrupted",
-        "The run was stopped before its plan was done; go on with `ctxbench run --resume` and its folder."
+        "The run was stopped before its plan was done; `ctxbench run --resume` and its folder go on with a run, and \
+         `ctxbench rag` begins again with the index it has."
             .into(),
     )
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Setup;
 use crate::cli::Quantization;
+use crate::commands::progress::remark;
 use crate::commands::run::arms;
 use crate::engine::candle::CandleEngine;
 use crate::weights::adapter::Adapter;
@@ -28,7 +29,9 @@ pub fn load(
 ) -> anyhow::Result<Loaded> {
     let mut open = arms::open(setup.model(), setup.config.run.seed)?;
     if let Some(folder) = adapter {
-        open = open.with_adapter(Adapter::open(folder)?)?;
+        let adapter = Adapter::open(folder)?;
+        adapter.remarks(&setup.model().id).iter().for_each(|text| remark(text));
+        open = open.with_adapter(adapter)?;
     }
     let precision = Precision { quantization, dtype: setup.config.run.dtype };
     let decoder = open.decoder(precision, &setup.device, &mut |_, _| {})?;

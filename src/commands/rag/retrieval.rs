@@ -22,7 +22,7 @@ use crate::retrieval::rerank::CrossEncoder;
 use crate::retrieval::store::choice::StoreChoice;
 use crate::retrieval::store::embedded::EmbeddedStore;
 use crate::retrieval::store::pgvector::PgVectorStore;
-use crate::retrieval::store::pinecone::{PineconeOptions, PineconeStore};
+use crate::retrieval::store::pinecone::PineconeStore;
 use crate::retrieval::{Embedder, Reranker, TextRole, VectorStore};
 
 /// Vectors beyond this many are perturbations of those before, unless every chunk is to be embedded.
@@ -106,9 +106,7 @@ fn store(setup: &Setup, digest: &str) -> anyhow::Result<Box<dyn VectorStore>> {
             Box::new(EmbeddedStore::new(&folder))
         }
         StoreChoice::PgVector(address) => Box::new(PgVectorStore::new(address.clone())),
-        StoreChoice::Pinecone(name) => {
-            Box::new(PineconeStore::new(name.clone(), PineconeOptions::from_environment()?))
-        }
+        StoreChoice::Pinecone(name) => Box::new(PineconeStore::from_environment(name.clone())?),
     })
 }
 
