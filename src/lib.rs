@@ -14,6 +14,7 @@
 //! | [`catalog`] | the models ctxbench knows, as data |
 //! | [`hub`] | files of a hub repository: found, fetched, checked, cached |
 //! | [`weights`] | tensors by name, from safetensors, GGUF or a seed |
+//! | [`cpu`] | the CPU's own kernels: thread pool, packed weights, products, attention |
 //! | [`model`] | the decoder: shapes, attention, cache |
 //! | [`engine`] | a loaded model that can be asked for tokens |
 //! | [`tokenizer`] | text to ids, chat templates |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod cpu;
 pub mod device;
 pub mod engine;
 pub mod environment;

@@ -1,0 +1,9 @@
+//! The CPU's own kernels: numbers in slices in, numbers in slices out. No tensors, no models, no clocks.
+//!
+//! `unsafe` lives in this room alone (and where a file is mapped): in [`pool`] and [`buffer`], which lend
+//! memory to threads, and in the folders named after an instruction set. Each kernel has a plain twin and a
+//! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
+
+pub mod buffer;
+pub mod isa;
+pub mod pool;
