@@ -4,6 +4,16 @@
 //! memory to threads, and in the folders named after an instruction set. Each kernel has a plain twin and a
 //! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
 
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod block;
 pub mod buffer;
 pub mod isa;
+mod pack;
+pub mod packed;
+mod panel;
 pub mod pool;
+pub mod product;
+mod tile;
+mod unpack;

@@ -249,6 +249,15 @@ impl<T> Shared<T> {
         Self { start: slice.as_mut_ptr(), length: slice.len() }
     }
 
+    /// The room of an empty vector, whose numbers do not exist before they are written.
+    pub(super) fn uninitialised(vector: &mut Vec<T>) -> Self
+    where
+        T: Copy,
+    {
+        let room = vector.spare_capacity_mut();
+        Self { start: room.as_mut_ptr().cast(), length: room.len() }
+    }
+
     /// The numbers `range` of the slice.
     ///
     /// # Safety

@@ -1,0 +1,152 @@
+//! The rows that are multiplied with weights, in the form that a kind of product reads.
+//!
+//! For quantized weights a row becomes 8-bit levels with one f32 scale for each group of 32, finer than the
+//! blocks of 256 that other engines use for K-quants. For bf16 weights many rows become bf16; one row stays
+//! f32, as do all rows for f16 and f32 weights.
+
+#![expect(unsafe_code, reason = "several arrays are written by all threads, each its own rows")]
+
+use half::bf16;
+
+use super::block::GROUP;
+use super::isa::Isa;
+use super::pool::{self, Shared};
+
+/// Rows in 8 bits. All arrays are row after row.
+#[derive(Debug, Default)]
+pub(super) struct Levels {
+    columns: usize,
+    /// (rows, columns)
+    pub(super) levels: Vec<i8>,
+    /// (rows, groups): a number is scale · level.
+    pub(super) scales: Vec<f32>,
+    /// (rows, 2 · groups): the negated sum of the levels of each half of a group.
+    pub(super) negative_sums: Vec<i32>,
+    /// (rows, groups): scale · sum of the levels of the group.
+    pub(super) scaled_sums: Vec<f32>,
+}
+
+/// One row of [`Levels`].
+#[derive(Clone, Copy)]
+pub(super) struct LevelRow<'a> {
+    pub(super) levels: &'a [i8],
+    pub(super) scales: &'a [f32],
+    pub(super) negative_sums: &'a [i32],
+    pub(super) scaled_sums: &'a [f32],
+}
+
+/// A row in the forms that products read; the one that the weights need is there.
+#[derive(Clone, Copy)]
+pub(super) struct Vector<'a> {
+    pub(super) levels: Option<LevelRow<'a>>,
+    pub(super) numbers: &'a [f32],
+}
+
+impl Levels {
+    /// Rounds `x` (rows, columns); columns are a multiple of 32.
+    pub(super) fn of(x: &[f32], columns: usize, isa: Isa) -> Self {
+        let (rows, groups) = (x.len() / columns.max(1), x.len() / GROUP);
+        let mut this = Self {
+            columns,
+            levels: vec![0; x.len()],
+            scales: vec![0.0; groups],
+            negative_sums: vec![0; 2 * groups],
+            scaled_sums: vec![0.0; groups],
+        };
+        let per_row = columns / GROUP;
+        let (levels, scales) = (Shared::new(&mut this.levels), Shared::new(&mut this.scales));
+        let (sums, scaled) = (Shared::new(&mut this.negative_sums), Shared::new(&mut this.scaled_sums));
+        // Some thousand numbers a piece.
+        pool::run_ranges(rows, (8192 / columns.max(1)).max(1), |range| {
+            let group = range.start * per_row..range.end * per_row;
+            // SAFETY: ranges of rows do not overlap, and the vectors are borrowed until `run_ranges` returns.
+            let mut to = unsafe {
+                LevelsMut {
+                    levels: levels.part(range.start * columns..range.end * columns),
+                    scales: scales.part(group.clone()),
+                    negative_sums: sums.part(2 * group.start..2 * group.end),
+                    scaled_sums: scaled.part(group),
+                }
+            };
+            quantize(&x[range.start * columns..range.end * columns], &mut to, isa);
+        });
+        this
+    }
+
+    pub(super) fn row(&self, row: usize) -> LevelRow<'_> {
+        let groups = self.columns / GROUP;
+        LevelRow {
+            levels: &self.levels[row * self.columns..][..self.columns],
+            scales: &self.scales[row * groups..][..groups],
+            negative_sums: &self.negative_sums[2 * row * groups..][..2 * groups],
+            scaled_sums: &self.scaled_sums[row * groups..][..groups],
+        }
+    }
+}
+
+/// Where the numbers of some groups go.
+pub(super) struct LevelsMut<'a> {
+    pub(super) levels: &'a mut [i8],
+    pub(super) scales: &'a mut [f32],
+    pub(super) negative_sums: &'a mut [i32],
+    pub(super) scaled_sums: &'a mut [f32],
+}
+
+fn quantize(x: &[f32], to: &mut LevelsMut<'_>, isa: Isa) {
+    #[cfg(target_arch = "x86_64")]
+    if isa.is_avx512() {
+        return super::avx512::quantize(x, to);
+    }
+    let _ = isa;
+    quantize_plainly(x, to);
+}
+
+/// The plain twin.
+pub(super) fn quantize_plainly(x: &[f32], to: &mut LevelsMut<'_>) {
+    for (group, x) in x.chunks_exact(GROUP).enumerate() {
+        let largest = x.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let scale = largest / 127.0;
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let levels = &mut to.levels[group * GROUP..][..GROUP];
+        for (level, x) in levels.iter_mut().zip(x) {
+            *level = (x * inverse).round_ties_even() as i8;
+        }
+        let sum = |levels: &[i8]| levels.iter().map(|level| i32::from(*level)).sum::<i32>();
+        let halves = [sum(&levels[..GROUP / 2]), sum(&levels[GROUP / 2..])];
+        to.negative_sums[2 * group..][..2].copy_from_slice(&halves.map(|sum| -sum));
+        to.scales[group] = scale;
+        to.scaled_sums[group] = scale * (halves[0] + halves[1]) as f32;
+    }
+}
+
+/// Rows in bf16, rounded to nearest; an odd column is followed by a zero.
+#[derive(Debug, Default)]
+pub(super) struct Halves {
+    /// Numbers from one row to the next.
+    pub(super) stride: usize,
+    pub(super) numbers: Vec<bf16>,
+}
+
+impl Halves {
+    pub(super) fn of(x: &[f32], columns: usize, isa: Isa) -> Self {
+        let (rows, stride) = (x.len() / columns.max(1), columns.next_multiple_of(2));
+        let mut numbers = vec![bf16::ZERO; rows * stride];
+        let rows_together = (8192 / columns.max(1)).max(1);
+        pool::run_chunks(&mut numbers, rows_together * stride, |chunk, to| {
+            let x = &x[chunk * rows_together * columns..];
+            for (to, x) in to.chunks_exact_mut(stride).zip(x.chunks_exact(columns)) {
+                round(x, to, isa);
+            }
+        });
+        Self { stride, numbers }
+    }
+}
+
+fn round(x: &[f32], to: &mut [bf16], isa: Isa) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Bf16 {
+        return super::avx512::round(x, to);
+    }
+    let _ = isa;
+    to.iter_mut().zip(x).for_each(|(to, x)| *to = bf16::from_f32(*x));
+}

@@ -1,0 +1,219 @@
+//! Rows times matrices: `y = x · Wᵀ + b`, of several matrices that read the same `x`, in one go of the pool.
+//!
+//! One row reads each weight once where it lies. Many rows take two strips of weights at a time, ready in a
+//! core's own cache, a few rows after the other.
+
+#![expect(unsafe_code, reason = "threads fill different columns of one result")]
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use half::bf16;
+
+use super::activations::{Halves, Levels, Vector};
+use super::block::{BlockType, STRIP};
+use super::isa::Isa;
+use super::packed::Packed;
+use super::panel::{Form, Scratch};
+use super::pool::{self, Shared};
+use super::tile;
+
+/// One matrix of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor<'a> {
+    /// W, (out, in).
+    pub matrix: &'a Packed,
+    /// b, (out,).
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Bytes of weights that are worth a piece of their own in the product of one row.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// `x` (rows, in) times each of the matrices: one (rows, out) for each, row after row.
+///
+/// # Panics
+/// If `x` is not whole rows, if matrices have other columns, or if a bias has not one number for each row of its matrix.
+pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> Vec<Vec<f32>> {
+    assert!(columns > 0 && x.len().is_multiple_of(columns), "{} numbers in rows of {columns}", x.len());
+    let rows = x.len() / columns;
+    for Factor { matrix, bias } in factors {
+        assert!(matrix.columns() == columns && bias.is_none_or(|bias| bias.len() == matrix.rows()));
+    }
+    let mut outputs: Vec<Vec<f32>> =
+        factors.iter().map(|factor| Vec::with_capacity(rows * factor.matrix.rows())).collect();
+    let targets: Vec<Target<'_>> = factors
+        .iter()
+        .zip(&mut outputs)
+        .map(|(factor, out)| Target { factor: *factor, out: Shared::uninitialised(out), rows })
+        .collect();
+    match rows {
+        0 => {}
+        1 => one_row(x, &targets, isa),
+        _ => many_rows(&Rows::of(x, columns, factors, isa), &targets, isa),
+    }
+    for (out, factor) in outputs.iter_mut().zip(factors) {
+        // SAFETY: the strips of a matrix are all its rows, and every piece has written all of its own.
+        unsafe { out.set_len(rows * factor.matrix.rows()) };
+    }
+    outputs
+}
+
+/// Where one matrix's results go.
+struct Target<'a> {
+    factor: Factor<'a>,
+    out: Shared<f32>,
+    rows: usize,
+}
+
+impl Target<'_> {
+    /// Writes the numbers that strips from `strip` on gave for `row`.
+    fn write(&self, row: usize, strip: usize, numbers: &[f32]) {
+        let matrix = self.factor.matrix;
+        let first = strip * STRIP;
+        let last = matrix.rows().min(first + numbers.len());
+        debug_assert!(row < self.rows);
+        let at = row * matrix.rows();
+        // SAFETY: each strip of each row is written by one piece, and the output outlives them.
+        let out = unsafe { self.out.part(at + first..at + last) };
+        match self.factor.bias {
+            None => out.copy_from_slice(&numbers[..last - first]),
+            Some(bias) => {
+                out.iter_mut().zip(numbers).zip(&bias[first..last]).for_each(|((y, n), b)| *y = n + b);
+            }
+        }
+    }
+}
+
+fn one_row(x: &[f32], targets: &[Target<'_>], isa: Isa) {
+    let quantized = targets.iter().any(|target| target.factor.matrix.kind().is_quantized());
+    let levels = quantized.then(|| Levels::of(x, x.len(), isa));
+    let vector = Vector { levels: levels.as_ref().map(|levels| levels.row(0)), numbers: x };
+    let bytes: usize = targets.iter().map(|target| target.factor.matrix.memory_bytes()).sum();
+    let strips: usize = targets.iter().map(|target| target.factor.matrix.strips()).sum();
+    // Few pieces when the product is small, and never more than are needed to even out the threads.
+    let pieces = (bytes / PIECE_BYTES).clamp(1, 8 * pool::threads());
+    pool::run_ranges(strips, strips.div_ceil(pieces), |range| {
+        for (target, strip) in places(targets, range, Packed::strips) {
+            let matrix = target.factor.matrix;
+            target.write(0, strip, &tile::gemv_strip(matrix.kind(), matrix.strip(strip), vector, isa));
+        }
+    });
+}
+
+/// Which part of which matrix the numbers `range` mean, when each matrix has `parts` of them.
+fn places<'a, 'b>(
+    targets: &'a [Target<'b>],
+    range: Range<usize>,
+    parts: impl Fn(&Packed) -> usize,
+) -> impl Iterator<Item = (&'a Target<'b>, usize)> {
+    range.filter_map(move |mut place| {
+        targets.iter().find_map(|target| {
+            let count = parts(target.factor.matrix);
+            if place < count {
+                return Some((target, place));
+            }
+            place -= count;
+            None
+        })
+    })
+}
+
+/// Many rows, in every form that one of the matrices reads.
+struct Rows<'a> {
+    count: usize,
+    columns: usize,
+    numbers: &'a [f32],
+    levels: Option<Levels>,
+    halves: Option<Halves>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(x: &'a [f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> Self {
+        let any = |test: &dyn Fn(BlockType) -> bool| factors.iter().any(|factor| test(factor.matrix.kind()));
+        let bf16 = isa == Isa::Avx512Bf16 && any(&|kind| kind == BlockType::BF16);
+        Self {
+            count: x.len() / columns,
+            columns,
+            numbers: x,
+            levels: any(&BlockType::is_quantized).then(|| Levels::of(x, columns, isa)),
+            halves: bf16.then(|| Halves::of(x, columns, isa)),
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn many_rows(x: &Rows<'_>, targets: &[Target<'_>], isa: Isa) {
+    let pairs: usize = targets.iter().map(|target| pairs_of(target.factor.matrix)).sum();
+    // Where matrices are too small to go round, rows are parted too, and their weights made ready more than once.
+    let parts = (4 * pool::threads()).div_ceil(pairs.max(1)).min(x.count.div_ceil(24));
+    let step = x.count.div_ceil(parts.max(1));
+    pool::run(pairs * parts.max(1), |piece| {
+        let (pair, part) = (piece % pairs, piece / pairs);
+        let rows = (part * step).min(x.count)..((part + 1) * step).min(x.count);
+        SCRATCH.with_borrow_mut(|scratch| {
+            for (target, pair) in places(targets, pair..pair + 1, pairs_of) {
+                pair_of_strips(x, rows.clone(), target, 2 * pair, scratch, isa);
+            }
+        });
+    });
+}
+
+fn pairs_of(matrix: &Packed) -> usize {
+    matrix.strips().div_ceil(2)
+}
+
+/// All `rows` times the strips `strip` and, if there is one, `strip + 1`.
+fn pair_of_strips(
+    x: &Rows<'_>,
+    rows: Range<usize>,
+    target: &Target<'_>,
+    strip: usize,
+    scratch: &mut Scratch,
+    isa: Isa,
+) {
+    let matrix = target.factor.matrix;
+    let put = |first: usize, tile: &[[f32; 32]], strips: usize| {
+        for (row, numbers) in tile.iter().enumerate() {
+            target.write(first + row, strip, &numbers[..strips * STRIP]);
+        }
+    };
+    match (&x.levels, &x.halves) {
+        (Some(levels), _) if matrix.kind().is_quantized() => {
+            let (ready, strips) = scratch.ready(matrix, strip, isa);
+            let form = Form::of(matrix.kind());
+            for first in rows.clone().step_by(tile::INT_ROWS) {
+                let some: Vec<_> =
+                    (first..rows.end).take(tile::INT_ROWS).map(|row| levels.row(row)).collect();
+                let mut out = [[0f32; 32]; tile::INT_ROWS];
+                tile::int_tile(&some, form, &ready[..strips], &mut out, isa);
+                put(first, &out[..some.len()], strips);
+            }
+        }
+        (_, Some(halves)) if matrix.kind() == BlockType::BF16 => {
+            let strips: Vec<&[bf16]> = (strip..matrix.strips().min(strip + 2))
+                .map(|strip| bytemuck::cast_slice(matrix.strip(strip)))
+                .collect();
+            for first in rows.clone().step_by(tile::DENSE_ROWS) {
+                let row = |row: usize| &halves.numbers[row * halves.stride..][..halves.stride];
+                let some: Vec<_> = (first..rows.end).take(tile::DENSE_ROWS).map(row).collect();
+                let mut out = [[0f32; 32]; tile::DENSE_ROWS];
+                tile::bf16_tile(&some, &strips, &mut out);
+                put(first, &out[..some.len()], strips.len());
+            }
+        }
+        _ => {
+            let strips = scratch.widened(matrix, strip, isa);
+            for first in rows.clone().step_by(tile::DENSE_ROWS) {
+                let row = |row: usize| &x.numbers[row * x.columns..][..x.columns];
+                let some: Vec<_> = (first..rows.end).take(tile::DENSE_ROWS).map(row).collect();
+                let mut out = [[0f32; 32]; tile::DENSE_ROWS];
+                tile::f32_tile(&some, &strips, &mut out, isa);
+                put(first, &out[..some.len()], strips.len());
+            }
+        }
+    }
+}
