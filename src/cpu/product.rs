@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use half::bf16;
+use half::slice::HalfBitsSliceExt;
 
 use super::activations::{Halves, Levels, Vector};
 use super::block::{BlockType, STRIP};
@@ -195,7 +196,7 @@ fn pair_of_strips(
         }
         (_, Some(halves)) if matrix.kind() == BlockType::BF16 => {
             let strips: Vec<&[bf16]> = (strip..matrix.strips().min(strip + 2))
-                .map(|strip| bytemuck::cast_slice(matrix.strip(strip)))
+                .map(|strip| bytemuck::cast_slice::<u8, u16>(matrix.strip(strip)).reinterpret_cast())
                 .collect();
             for first in rows.clone().step_by(tile::DENSE_ROWS) {
                 let row = |row: usize| &halves.numbers[row * halves.stride..][..halves.stride];

@@ -1,6 +1,7 @@
 //! How many threads the engine uses on the CPU, settled once, before the first candle call.
 //!
-//! candle-core 0.11.1 has two pools: its own barrier pool reads `CANDLE_NUM_THREADS`, and `gemm` takes
+//! The kernels of [`crate::cpu`] are told. What still runs through candle has pools of its own: in
+//! candle-core 0.11.1 there are two: its own barrier pool reads `CANDLE_NUM_THREADS`, and `gemm` takes
 //! the number from `RAYON_NUM_THREADS`; neither can be told otherwise. Setting a variable of a running
 //! process is `unsafe`, so where candle would choose another number than the one wanted, the program
 //! starts itself again with both variables set. Mostly it need not: candle's default is ours.
@@ -38,6 +39,7 @@ pub fn settle(requested: Option<u32>) -> Result<u32, ThreadsError> {
     if by_itself != wanted || candle.unwrap_or(by_itself) != wanted {
         restart(wanted)?;
     }
+    crate::cpu::pool::set_threads(wanted as usize);
     // Fails only if the pool exists already; then it was made from the same variables.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(wanted as usize).build_global();
     if let Err(error) = pool {

@@ -60,7 +60,7 @@ pub struct HeadNorms {
 impl Attention {
     /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
     pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &KeyValues, offset: usize) -> Result<Tensor> {
-        let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
+        let [q, k, v] = Linear::forward_all([&self.query, &self.key, &self.value], x)?;
         let norms = self.head_norms.as_ref();
         let q = rope.forward(&self.split(q, self.heads, norms.map(|n| &n.query))?, offset)?;
         let k = rope.forward(&self.split(k, self.kv_heads, norms.map(|n| &n.key))?, offset)?;

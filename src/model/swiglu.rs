@@ -19,7 +19,8 @@ pub struct SwiGlu {
 impl SwiGlu {
     /// `x` (tokens, hidden) to the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&silu_mul(self.gate.forward(x)?, &self.up.forward(x)?)?)
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], x)?;
+        self.down.forward(&silu_mul(gate, &up)?)
     }
 
     /// Bytes of the weights as stored.

@@ -40,12 +40,17 @@ impl Cut {
 
     /// The rows as runs that lie one after the other in the file.
     pub fn runs(&self) -> Vec<std::ops::Range<usize>> {
+        self.runs_of(0, self.row_count())
+    }
+
+    /// As [`Self::runs`], of the matrix's rows `first..first + count` alone.
+    pub fn runs_of(&self, first: usize, count: usize) -> Vec<std::ops::Range<usize>> {
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         let Some(rows) = &self.rows else {
-            runs.push(0..self.row_count());
+            runs.push(first..first + count);
             return runs;
         };
-        for row in rows {
+        for row in &rows[first..first + count] {
             match runs.last_mut() {
                 Some(run) if run.end == *row => run.end += 1,
                 _ => runs.push(*row..*row + 1),
@@ -64,6 +69,8 @@ mod tests {
         let cut = Cut::rows("w", [2, 3, 8], [3, 4, 5, 0, 2]);
         assert_eq!(cut.runs(), vec![3..6, 0..1, 2..3]);
         assert_eq!((cut.row_count(), cut.columns()), (5, 8));
+        assert_eq!(cut.runs_of(1, 3), vec![4..6, 0..1]);
+        assert_eq!(Cut::whole("w", 9, 8).runs_of(2, 3), [2..5]);
         assert_eq!(Cut::rows("w", [2, 3, 8], 3..6).runs().len(), 1);
         assert_eq!(Cut::whole("w", 4, 8).runs().first(), Some(&(0..4)));
     }

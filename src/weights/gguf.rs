@@ -12,10 +12,13 @@ use candle_core::{Device, Tensor};
 
 use super::cut::Cut;
 use super::error::WeightsError;
+use super::packing::{float_type, kernel_type};
 use super::precision::Precision;
 use super::rows::{Floats, build};
-use super::{Dialect, TensorSource, gguf_header, gguf_names, gguf_shape};
+use super::{Dialect, TensorSource, gguf_header, gguf_names, gguf_shape, positioned};
 use crate::cli::Quantization;
+use crate::cpu::block::BlockType;
+use crate::cpu::packed::Packed;
 use crate::model::linear::Matrix;
 use crate::model::shape::ModelShape;
 
@@ -151,6 +154,38 @@ impl GgufSource {
         Ok(bytes)
     }
 
+    /// The rows of `cut` packed as they are stored, without a second copy; `None` where their type, or the device,
+    /// or what was asked for needs another form.
+    fn packed(
+        &self,
+        cut: &Cut,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Option<Matrix>, WeightsError> {
+        let name = self.checked(&cut.name, &cut.stored)?;
+        let info = &self.content.tensor_infos[&name];
+        let kind = kernel_type(info.ggml_dtype).filter(|_| device.is_cpu());
+        let as_it_is = |kind: &BlockType| {
+            let native = precision.block_type(cut.columns()).is_none();
+            native && (kind.is_quantized() || *kind == float_type(precision.dtype))
+        };
+        let Some(kind) = kind.filter(as_it_is) else { return Ok(None) };
+        let file = self.reader.get_ref();
+        let (rows, row) = (cut.row_count(), kind.row_bytes(cut.columns()) as u64);
+        let start = self.content.tensor_data_offset + info.offset;
+        let packed = Packed::pack(kind, rows, cut.columns(), |first, out| {
+            let mut rest = out;
+            for run in cut.runs_of(first, rest.len() / row.max(1) as usize) {
+                let (out, after) = rest.split_at_mut(run.len() * row as usize);
+                positioned::read(file, out, start + run.start as u64 * row)?;
+                rest = after;
+            }
+            Ok(())
+        });
+        let packed = packed.map_err(|source| WeightsError::Unreadable { path: self.path.clone(), source })?;
+        Ok(Some(Matrix::Packed(Arc::new(packed))))
+    }
+
     fn missing(&self, name: &str) -> WeightsError {
         let names = gguf_names::gguf_names(name);
         let name = names.into_iter().next().unwrap_or_else(|| name.into());
@@ -200,6 +235,9 @@ fn explain(path: &Path, reader: &mut BufReader<File>, error: &candle_core::Error
 
 impl TensorSource for GgufSource {
     fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
+        if let Some(packed) = self.packed(cut, precision, device)? {
+            return Ok(packed);
+        }
         let stored = self.tensor(cut, device)?;
         self.convert(&cut.name, stored, precision, device)
     }

@@ -18,6 +18,8 @@ pub mod gguf_shape;
 mod json_keys;
 pub mod obtain;
 pub mod origin;
+pub mod packing;
+mod positioned;
 pub mod precision;
 pub mod preview;
 pub mod random;

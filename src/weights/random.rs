@@ -109,8 +109,8 @@ mod tests {
     fn matrix(seed: u64, name: &str) -> Vec<f32> {
         let precision = Precision { quantization: Quantization::Native, dtype: DType::F32 };
         match RandomSource::new(seed).matrix(&Cut::whole(name, 300, 1024), precision, &Device::Cpu).unwrap() {
-            Matrix::Dense(t) => t.flatten_all().unwrap().to_vec1().unwrap(),
-            Matrix::Quantized(_) => panic!("native stays dense"),
+            Matrix::Packed(packed) => crate::weights::packing::unpacked(&packed),
+            other => panic!("the CPU's matrices are packed, not {other:?}"),
         }
     }
 

@@ -10,6 +10,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
+use super::packing::{float_type, kernel_type, packed};
 use super::precision::Precision;
 use crate::model::linear::Matrix;
 
@@ -37,7 +38,7 @@ impl Rows for Floats {
 /// Weights per parallel piece, in whole rows.
 const PIECE: usize = 1 << 18;
 
-/// Makes the matrix in the type that `precision` asks for.
+/// Makes the matrix in the type that `precision` asks for: packed for the CPU, candle's elsewhere.
 pub fn build(
     source: &dyn Rows,
     rows: usize,
@@ -45,7 +46,14 @@ pub fn build(
     precision: Precision,
     device: &Device,
 ) -> Result<Matrix> {
-    match precision.block_type(columns) {
+    let block = precision.block_type(columns);
+    if device.is_cpu() {
+        let kind = block.map_or(Some(float_type(precision.dtype)), kernel_type);
+        if let Some(kind) = kind {
+            return packed(source, rows, columns, kind);
+        }
+    }
+    match block {
         Some(block) => Ok(Matrix::Quantized(Arc::new(quantized(source, rows, columns, block, device)?))),
         None => {
             Ok(Matrix::Dense(dense(source, rows, columns)?.to_dtype(precision.dtype)?.to_device(device)?))
@@ -113,12 +121,15 @@ mod tests {
         let dense = dense(&source, rows, columns).unwrap();
         for block in [Quantization::Q8_0, Quantization::Q6K, Quantization::Q4K, Quantization::Q4_0] {
             let precision = Precision { quantization: block, dtype: DType::F32 };
-            let Matrix::Quantized(got) = build(&source, rows, columns, precision, &Device::Cpu).unwrap()
-            else {
-                panic!("{block:?} stayed dense");
-            };
-            let expected = QTensor::quantize(&dense, got.dtype()).unwrap();
+            let kind = precision.block_type(columns).unwrap();
+            let got = quantized(&source, rows, columns, kind, &Device::Cpu).unwrap();
+            let expected = QTensor::quantize(&dense, kind).unwrap();
             assert!(got.data().unwrap() == expected.data().unwrap(), "{block:?}");
+            let Matrix::Packed(got) = build(&source, rows, columns, precision, &Device::Cpu).unwrap() else {
+                panic!("{block:?} is not packed");
+            };
+            let values = expected.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
+            assert!(super::super::packing::unpacked(&got) == values.to_vec1::<f32>().unwrap(), "{block:?}");
         }
     }
 }

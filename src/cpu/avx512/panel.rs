@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use half::slice::HalfBitsSliceExt;
 use half::{bf16, f16};
 
 use super::super::block::{BlockType, STRIP, Scales};
@@ -97,7 +98,8 @@ pub(in super::super) fn widen(kind: BlockType, strip: &[u8], columns: usize, to:
             }
         }
         _ => {
-            let numbers: &[bf16] = bytemuck::cast_slice(&strip[..columns.next_multiple_of(2) * STRIP * 2]);
+            let words: &[u16] = bytemuck::cast_slice(&strip[..columns.next_multiple_of(2) * STRIP * 2]);
+            let numbers: &[bf16] = words.reinterpret_cast();
             for (column, to) in to.chunks_exact_mut(STRIP).take(columns).enumerate() {
                 let pairs = &numbers[column / 2 * 2 * STRIP..][..2 * STRIP];
                 to.iter_mut().zip(pairs.chunks_exact(2)).for_each(|(w, pair)| *w = pair[column % 2].to_f32());

@@ -38,9 +38,14 @@ pub fn decoder(
         layers,
         norm,
         head,
-        dtype: precision.dtype,
+        dtype: activations(precision, device),
         device: device.clone(),
     })
+}
+
+/// The kernels of the CPU compute in f32, whatever type the weights have.
+fn activations(precision: Precision, device: &Device) -> DType {
+    if device.is_cpu() { DType::F32 } else { precision.dtype }
 }
 
 struct Builder<'a> {
@@ -127,7 +132,8 @@ impl Builder<'_> {
 
     /// A vector in the type of the activations.
     fn vector(&mut self, name: &str, length: usize) -> Result<Tensor, WeightsError> {
-        self.values(name, &[length])?.to_dtype(self.precision.dtype).map_err(WeightsError::candle(name))
+        let dtype = activations(self.precision, self.device);
+        self.values(name, &[length])?.to_dtype(dtype).map_err(WeightsError::candle(name))
     }
 
     /// Numbers in f32, on the device.

@@ -11,6 +11,7 @@ use super::factors::Factors;
 use crate::model::linear::Matrix;
 use crate::weights::cut::Cut;
 use crate::weights::error::WeightsError;
+use crate::weights::packing::unpacked;
 use crate::weights::precision::Precision;
 use crate::weights::rows::{Floats, build};
 use crate::weights::{Dialect, TensorSource};
@@ -74,7 +75,12 @@ impl<'a> Adapted<'a> {
         }
         match self.base.matrix(cut, Precision::SMALL, &Device::Cpu)? {
             Matrix::Dense(rows) => Ok(rows),
-            Matrix::Quantized(_) => {
+            Matrix::Packed(rows) if !rows.kind().is_quantized() => {
+                let shape = (rows.rows(), rows.columns());
+                Tensor::from_vec(unpacked(&rows), shape, &Device::Cpu)
+                    .map_err(WeightsError::candle(&cut.name))
+            }
+            Matrix::Packed(_) | Matrix::Quantized(_) => {
                 Err(AdapterError::QuantizedBase { base: format!("tensor '{}'", cut.name) }.into())
             }
         }
