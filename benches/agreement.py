@@ -86,7 +86,7 @@ def measure(args, peers, files, cell):
     place = args.work / "agreement" / f"{cell.model}-{cell.type}"
     place.mkdir(parents=True, exist_ok=True)
     exact = place / "exact.gguf"
-    step([peers.quantize, "--allow-requantize", file, exact, "F32"])
+    step([peers.quantize, "--allow-requantize", file, exact, "F32"], f"dequantizing {file.name}")
     try:
         records = [{"model": cell.model, "type": cell.type, "llama": llama(args, peers, files, cell, file, exact, place),
                     "ctxbench": ours(args, file, place)}]

@@ -31,6 +31,7 @@ import argparse
 import hashlib
 import json
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -111,6 +112,7 @@ def save(args, doc):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("ended by a signal"))
     args = arguments()
     if args.list:
         print("\n".join(f"{cell.name}  (bar {cell.bar or 'see the header'})" for cell in args.selected))

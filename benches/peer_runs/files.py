@@ -41,7 +41,7 @@ class Files:
         if path.exists():
             return path
         unfinished = path.with_suffix(".part")
-        step([self.peers.quantize, self.base(cell.model), unfinished, kind, 2])
+        step([self.peers.quantize, self.base(cell.model), unfinished, kind, 2], f"making {path.name}")
         unfinished.rename(path)
         return path
 
@@ -60,7 +60,7 @@ class Files:
 
     def make(self, path, what, *sources):
         unfinished = path.with_suffix(".part")
-        step([self.peers.python, MAKER, what, *sources, unfinished])
+        step([self.peers.python, MAKER, what, *sources, unfinished], f"making {path.name}")
         unfinished.rename(path)
 
     def describe(self, cell):
@@ -73,9 +73,10 @@ class Files:
         return self.described[path]
 
 
-def step(command):
+def step(command, what):
+    """Runs one step; `what` is for the user."""
     command = [str(x) for x in command]
-    print(f"making {Path(command[-1] if '.part' in command[-1] else command[2]).stem}", file=sys.stderr)
+    print(what, file=sys.stderr)
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"`{' '.join(command)}` failed\n{(done.stderr or done.stdout)[-1500:]}")

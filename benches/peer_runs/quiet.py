@@ -38,7 +38,12 @@ def run(command, env=None, timeout_s=3600):
         own, (busy, stolen), start = os.times(), processor_time(), time.monotonic()
         child = subprocess.Popen([str(x) for x in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                  env={**os.environ, **(env or {})})
-        status, usage = wait(child, start + timeout_s)
+        try:
+            status, usage = wait(child, start + timeout_s)
+        finally:
+            if child.returncode is None:      # interrupted: nothing is left running
+                child.kill()
+                child.wait()
         wall = time.monotonic() - start
         (busy_after, stolen_after), own_after = processor_time(), os.times()
         out.seek(0)
