@@ -17,6 +17,7 @@ Exit status: 0 no further in every file; 1 further in some; 2 could not run.
 """
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,7 @@ def line(row):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("ended by a signal"))
     args = arguments()
     args.work, args.ctxbench = args.work.resolve(), args.ctxbench.resolve()
     peers = install(args.work, False, args.jobs)
@@ -142,3 +144,8 @@ if __name__ == "__main__":
     except quiet.Failed as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except SystemExit as end:
+        if isinstance(end.code, str):      # a sentence: Python's own status for it would be 1
+            print(end.code, file=sys.stderr)
+            sys.exit(2)
+        raise
