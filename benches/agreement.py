@@ -89,10 +89,11 @@ def measure(args, peers, files, cell):
     exact = place / "exact.gguf"
     step([peers.quantize, "--allow-requantize", file, exact, "F32"], f"dequantizing {file.name}")
     try:
-        records = [{"model": cell.model, "type": cell.type, "llama": llama(args, peers, files, cell, file, exact, place),
-                    "ctxbench": ours(args, file, place)}]
+        other = llama(args, peers, files, cell, file, exact, place)
+        records = [{"model": cell.model, "type": cell.type, "llama": other, "ctxbench": ours(args, file, place)}]
         if cell.type == "BF16":
-            records.append({"model": cell.model, "type": CONTROL, "llama": None, "ctxbench": ours(args, exact, place)})
+            control = ours(args, exact, place)
+            records.append({"model": cell.model, "type": CONTROL, "llama": None, "ctxbench": control})
     finally:
         exact.unlink()
         for reference in place.glob("*/reference.safetensors"):

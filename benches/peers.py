@@ -6,6 +6,7 @@
         --cells LIST          what to run: prefill, decode:512, Qwen3.5-0.8B:prefill:4096, start (default: all)
         --rounds N            rounds of a cell (default 5; long cells take about half of them)
         --no-mistralrs        llama.cpp alone
+        --busy QUIET.json     with one busy process a core, against llama.cpp alone; see below
         --list                print the cells and end
 
 Needs Python 3.11, a C++ compiler, git, and, for the first run, the package index; nothing else is downloaded. Into
@@ -23,6 +24,10 @@ peak memory: for llama.cpp that is `llama-bench -p 32 -n 0 -r 1 --no-warmup`, fo
 While a visit runs, the processor time of all other processes is counted; a round in which it is more than
 --bearable of a core is repeated up to --retries times, and a cell that stays disturbed gets no ratio.
 
+With --busy every core has another busy process, and disturbance is not judged. QUIET.json is the peers.json of a quiet
+run with the same binary: the bar of a cell is its ratio to llama.cpp there, so `met` means that ctxbench lost no more
+than llama.cpp. Spinning engines may take minutes for a cell then: name few.
+
 Writes OUT/peers.json after each cell and OUT/peers.md, and prints the table. An OUT that has results goes on where
 it was left: cells that were concluded with the same binary are kept; --again measures them anew.
 Exit status: 0 every cell concluded; 2 could not run; 3 some cell was disturbed or could not be held against a peer.
@@ -30,13 +35,14 @@ Exit status: 0 every cell concluded; 2 could not run; 3 some cell was disturbed 
 import argparse
 import hashlib
 import json
+import os
 import platform
 import signal
 import sys
 import time
 from pathlib import Path
 
-from peer_runs import cells, engines, limits, quiet, results, table
+from peer_runs import busy, cells, engines, limits, quiet, results, table
 from peer_runs.files import Files
 from peer_runs.install import install
 from peer_runs.rounds import Rounds
@@ -59,11 +65,16 @@ def arguments():
     parser.add_argument("--jobs", default=2, type=int)
     parser.add_argument("--no-mistralrs", action="store_true")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--busy", type=Path, metavar="QUIET.json")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     args.selected = cells.select(args.only, args.cells)
+    if args.busy:
+        args.selected = busy.bars(args.busy, args.selected)
+        args.no_mistralrs, args.bearable = True, float(args.threads + os.cpu_count())
     if not args.selected:
-        parser.error("no cell has that type and name; --list prints them")
+        parser.error("no cell has that type and name; --list prints them" if not args.busy else
+                     f"{args.busy} has concluded none of the cells")
     if args.rounds < 1 or args.retries < 0:
         parser.error("--rounds needs at least 1, --retries at least 0")
     return args
@@ -111,6 +122,21 @@ def save(args, doc):
         unfinished.rename(args.out / name)
 
 
+def run(args, doc, rounds, files):
+    """Every selected cell that is not concluded yet, and the limits before each file."""
+    before = found = None
+    for cell in args.selected:
+        if concluded(doc, cell) and not args.again:
+            continue
+        files.gguf(cell)
+        if (cell.model, cell.type) != before:
+            before = (cell.model, cell.type)
+            found = {"before": " ".join(before), **limits.measure(args.ctxbench.resolve())}
+            doc["limits"].append(found)
+        measure(args, doc, cell, rounds, files, found)
+        save(args, doc)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("ended by a signal"))
     args = arguments()
@@ -126,17 +152,10 @@ def main():
     if not args.no_mistralrs:
         runners.append(engines.MistralRs(peers.python, args.threads))
     doc = document(args, peers, [engine.name for engine in runners])
-    rounds, before, found = Rounds(runners, files, args.bearable, args.retries), None, None
-    for cell in args.selected:
-        if concluded(doc, cell) and not args.again:
-            continue
-        files.gguf(cell)
-        if (cell.model, cell.type) != before:
-            before = (cell.model, cell.type)
-            found = {"before": " ".join(before), **limits.measure(args.ctxbench.resolve())}
-            doc["limits"].append(found)
-        measure(args, doc, cell, rounds, files, found)
-        save(args, doc)
+    doc["busy_processes"] = os.cpu_count() if args.busy else 0
+    rounds = Rounds(runners, files, args.bearable, args.retries)
+    with busy.processes(doc["busy_processes"]):
+        run(args, doc, rounds, files)
     print(table.markdown(doc))
     wanted = {cell.name for cell in args.selected}
     rows = [row for entry in doc["cells"] if entry["name"] in wanted for row in table.rows_of(entry)]

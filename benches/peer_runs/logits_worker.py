@@ -100,7 +100,8 @@ def main():
         place.mkdir(parents=True, exist_ok=True)
         save_file({"short_ids": np.array(ids, dtype=np.int64), "short_prefill": expected,
                    "gguf_q8_0_prefill": expected.copy()}, place / "reference.safetensors")
-        out.append({"logit_deviation": float(expected.std()), "prefill": mean_kl(expected, model.logits(ids, positions)),
+        out.append({"logit_deviation": float(expected.std()),
+                    "prefill": mean_kl(expected, model.logits(ids, positions)),
                     "steps": mean_kl(expected, model.logits(ids, 1))})
     model.close()
     print(json.dumps(out))

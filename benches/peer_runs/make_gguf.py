@@ -144,7 +144,8 @@ def describe(path):
     """What a token's step reads and computes: bytes and multiply-adds of the matrices."""
     found = gguf.GGUFReader(str(path)).tensors
     matrices = [t for t in found if len(t.shape) > 1 and "ssm_conv1d" not in t.name]
-    head = [t for t in matrices if t.name == "output.weight"] or [t for t in matrices if t.name == "token_embd.weight"]
+    by_name = {t.name: t for t in matrices}
+    head = [by_name.get("output.weight", by_name["token_embd.weight"])]
     layers = [t for t in matrices if t.name.startswith("blk.")]
     return {"layer_weights": sum(int(t.n_elements) for t in layers), "head_weights": int(head[0].n_elements),
             "step_bytes": sum(int(t.n_bytes) for t in layers + head),

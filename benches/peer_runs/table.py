@@ -58,6 +58,9 @@ def start_rows(document):
 def about(document):
     box = document["machine"]
     out = [f"{box['cpu']}, {box['threads']} threads for each engine; {document['started_at']}.", ""]
+    if document.get("busy_processes"):
+        out += [f"With {document['busy_processes']} busy processes beside them: the bar is the ratio to llama.cpp "
+                "without these, disturbance is not judged.", ""]
     out += [f"- {name}: {', '.join(str(v) for v in version.values() if v)}"
             for name, version in document["versions"].items()]
     for limits in document["limits"]:

@@ -2,9 +2,12 @@
 
 Engines are scripted; nothing is started and nothing is timed.
 """
+import json
+import tempfile
 import unittest
+from pathlib import Path
 
-from . import cells, limits, results, table
+from . import busy, cells, limits, results, table
 from .engines import Visit
 from .quiet import Failed, Ran
 from .rounds import Rounds
@@ -54,8 +57,8 @@ class Decisions(unittest.TestCase):
         self.assertIn("disturbed: others took 30%", row["verdict"])
 
     def test_a_peer_that_fails_is_named_and_leaves_the_others(self):
-        record, row = measured(2, Scripted("ctxbench", (30, 0), (30, 0)), Scripted("a", (29, 0), Failed("no such type")),
-                               Scripted("b", (10, 0), (10, 0)))
+        failing = Scripted("a", (29, 0), Failed("no such type"))
+        record, row = measured(2, Scripted("ctxbench", (30, 0), (30, 0)), failing, Scripted("b", (10, 0), (10, 0)))
         self.assertEqual((record["left_out"], row["best_peer"], row["ratio"]), ({"a": "no such type"}, "b", 3.0))
 
     def test_without_ctxbench_or_without_a_peer_nothing_is_concluded(self):
@@ -91,6 +94,19 @@ class Floors(unittest.TestCase):
         without = {"bandwidth_bytes_per_s": None, "flops_per_s": {}}
         for kind in ("prefill", "decode"):
             self.assertIsNone(limits.floor(cells.Cell("m", "Q8_0", kind, 8), SHAPE, self.HELD, without))
+
+
+class Contention(unittest.TestCase):
+    def test_the_bar_is_the_quiet_ratio_to_llama_cpp_and_open_cells_are_left_out(self):
+        medians = {"ctxbench": 30.0, "llama.cpp fa off": 20.0, "llama.cpp fa on": 10.0, "mistral.rs": 29.0}
+        other = cells.Cell("Qwen3-0.6B", "Q8_0", "decode", 512, 1.3)
+        text = json.dumps({"cells": [
+            {"name": CELL.name, "kind": "prefill", "row": {"ratio": 1.03, "medians": medians}},
+            {"name": other.name, "kind": "decode", "row": {"ratio": None, "medians": medians}}]})
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "peers.json"
+            path.write_text(text)
+            self.assertEqual([(c.name, c.bar) for c in busy.bars(path, [CELL, other])], [(CELL.name, 1.5)])
 
 
 class Selections(unittest.TestCase):
