@@ -83,7 +83,7 @@ class Ctxbench:
 
 class CtxbenchRun(Ctxbench):
     """The same through `ctxbench run`, for a binary without `bench`: it measures the machine for three seconds
-    before each visit and warms up until the times settle. It has no `start`."""
+    before each visit and warms up until the times settle, at most for a share of five minutes. It has no `start`."""
 
     def visit(self, cell, files):
         if cell.kind == "start":
@@ -95,7 +95,7 @@ class CtxbenchRun(Ctxbench):
         with tempfile.TemporaryDirectory() as out:
             ran = quiet.run([self.program, "run", path, *case, "--quant", "native", "--offline", "--threads",
                              self.threads, "--output-tokens", DECODE_STEPS if decode else 1, "--runs",
-                             cell.samples, "--max-time", "1m", "--format", "json", "-o", out])
+                             cell.samples, "--max-time", "5m", "--format", "json", "-o", out])
             samples = json.loads((Path(out) / "report.json").read_text())["cases"][0]["samples"]
         if decode:
             return Visit([DECODE_STEPS / (s["token_ready_ms"][-1] / 1000) for s in samples], ran)
