@@ -181,6 +181,22 @@ fn a_strict_limit_of_time_holds_also_while_warming_up() {
 }
 
 #[test]
+fn time_left_counts_the_least_blocks_where_the_limit_is_ours() {
+    let lefts = |is_strict| {
+        let mut setup = setup(&[Kind::Short, Kind::Rag], 3);
+        (setup.budget.time, setup.budget.time_is_strict) = (Some(Duration::from_secs(1)), is_strict);
+        let seen = run(setup);
+        let warmup_s: f64 = seen.taken.cases.iter().filter_map(|case| case.warmups_s.last()).sum();
+        (seen.lefts, Duration::from_secs_f64(warmup_s))
+    };
+    let (ours, a_block) = lefts(false);
+    let of_blocks: Vec<Duration> = ours[ours.len() - 6..].iter().map(|left| left.unwrap()).collect();
+    assert!(of_blocks[0] >= a_block * 3 && of_blocks[5] >= a_block / 4, "{of_blocks:?}, {a_block:?}");
+    assert!(of_blocks.is_sorted_by(|a, b| a > b), "{of_blocks:?}");
+    assert!(lefts(true).0.iter().all(|left| left.unwrap() <= Duration::from_secs(1)));
+}
+
+#[test]
 fn retrieval_alone_asks_in_order_and_stops_when_told() {
     let world = Rc::new(World::default());
     let (embedder, store) = (&mut ScriptedEmbedder(world.clone()), &mut ScriptedStore(world.clone()));

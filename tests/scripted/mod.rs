@@ -12,7 +12,8 @@ use ctxbench::prompts::corpus::Corpus;
 use ctxbench::prompts::scenarios::Scenarios;
 use ctxbench::rag::arm::{Arm, Length};
 use ctxbench::rag::bench::Bench;
-use ctxbench::rag::blocks::{Blocks, Observer, Routing, Taken};
+use ctxbench::rag::blocks::{Blocks, Observer, Taken};
+use ctxbench::rag::choice::Routing;
 use ctxbench::rag::pipeline::Pipeline;
 use ctxbench::rag::sizes::Size;
 use ctxbench::retrieval::{Embedder, Hit, Identity, Reranker, RetrievalError, Row, TextRole, VectorStore};
@@ -242,10 +243,12 @@ struct Director<'a> {
     stop_after: Option<usize>,
     down_after: Option<u32>,
     samples: usize,
+    lefts: Vec<Option<Duration>>,
 }
 
 impl Observer for Director<'_> {
-    fn about_to(&mut self, what: &str, _taken: &Taken, _left: Option<Duration>) {
+    fn about_to(&mut self, what: &str, _taken: &Taken, left: Option<Duration>) {
+        self.lefts.push(left);
         self.samples += usize::from(what.starts_with("block "));
         if self.stop_after.is_some_and(|n| self.samples >= n) {
             self.stop.store(true, Ordering::Relaxed);
@@ -273,6 +276,8 @@ pub struct Seen {
     pub sizes: Vec<Size>,
     pub world: Rc<World>,
     pub elapsed: Duration,
+    /// Time left, as it was told before each request.
+    pub lefts: Vec<Option<Duration>>,
 }
 
 pub const OUTPUT: u32 = 16;
@@ -311,7 +316,8 @@ pub fn run(setup: Setup) -> Seen {
     let cases = setup.arms.iter().map(|kind| CaseProgress::new(spec(kind))).collect();
     let stop = AtomicBool::new(false);
     let (stop_after, down_after) = (setup.stop_after, setup.down_after);
-    let mut director = Director { world: world.clone(), stop: &stop, stop_after, down_after, samples: 0 };
+    let mut director =
+        Director { world: world.clone(), stop: &stop, stop_after, down_after, samples: 0, lefts: Vec::new() };
     let mut reranker = setup.reranks.then(|| ScriptedReranker(world.clone()));
     let taken = with_builder(tokenizer, |builder| {
         let engine = &mut ScriptedEngine::new(&world);
@@ -334,7 +340,8 @@ pub fn run(setup: Setup) -> Seen {
         blocks.run(cases)
     });
     let elapsed = world.clock.now();
-    Seen { taken, sizes, world, elapsed }
+    let lefts = director.lefts;
+    Seen { taken, sizes, world, elapsed, lefts }
 }
 
 pub fn close(a: f64, b: f64) {

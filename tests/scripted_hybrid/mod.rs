@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ctxbench::rag::bench::Bench;
-use ctxbench::rag::blocks::Routing;
+use ctxbench::rag::choice::Routing;
 use ctxbench::rag::hybrid::{self, Decision, MOST_CALLS, Routed};
 use ctxbench::rag::pipeline::Pipeline;
 use ctxbench::rag::rehearsal::Asked;
