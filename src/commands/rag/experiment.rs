@@ -12,6 +12,7 @@ use super::retrieval::{self, Source};
 use super::router::Router;
 use super::sizes;
 use crate::cli::Quantization;
+use crate::commands::progress::RunLine;
 use crate::commands::run::command_line;
 use crate::commands::run::record::Recorder;
 use crate::commands::run::witness::BoxWitness;
@@ -58,9 +59,14 @@ pub fn run(setup: &Setup) -> anyhow::Result<Document> {
             None => None,
         },
     };
-    let taken = alone::run(&mut pipeline, &texts, config.retrievals, ALONE_HITS, &setup.clock, &mut |_| {
-        setup.stop.load(Ordering::Relaxed)
-    })?;
+    let line = RunLine::new();
+    let taken =
+        alone::run(&mut pipeline, &texts, config.retrievals, ALONE_HITS, &setup.clock, &mut |number| {
+            line.show(&format!("retrieval alone: {number} of {}", config.retrievals), None);
+            setup.stop.load(Ordering::Relaxed)
+        });
+    line.clear();
+    let taken = taken?;
     let gold_in_hits = gold_in_hits(&chunks, &asked.questions, &taken, config.top_k as usize)?;
     let begun = Begun {
         retrieval: RetrievalRecord { gold_in_hits, ..retrieval },
@@ -145,7 +151,11 @@ impl<'a> Measurement<'a> {
         let recorder =
             Recorder::new(&config.run, models, &specs, command_line(), setup.threads, &setup.clock)?;
         let quantization = specs[0].quantization;
-        let loaded = model::load(setup, config.adapter.as_deref(), quantization, self.plan.capacity)?;
+        let line = RunLine::new();
+        let tell = |what: &str| line.show(what, None);
+        let loaded = model::load(setup, config.adapter.as_deref(), quantization, self.plan.capacity, &tell);
+        line.clear();
+        let loaded = loaded?;
         let known = Known {
             config,
             recorder: &recorder,
@@ -224,7 +234,7 @@ impl<'a> Work<'a> {
             routing: self.known.router.routing,
             general: self.general,
             sizes,
-            budget: run.budget,
+            budget: self.setup.config.blocks_budget(&self.setup.clock),
             seed: run.seed,
             witness: &mut BoxWitness::default(),
             observer,
@@ -250,8 +260,10 @@ impl<'a> Work<'a> {
         for kind in answers::ARMS.iter().filter(|kind| config.arms.contains(kind) && !questions.is_empty()) {
             if *kind != Kind::Short && config.adapter.is_some() && scored.len() == 1 {
                 drop(loaded);
-                observer.step("loading the base model, whose answers with retrieval are scored");
-                loaded = model::load(self.setup, None, self.quantization, self.plan.capacity)?;
+                let tell = |_: &str| {
+                    observer.step("loading the base model, whose answers with retrieval are scored")
+                };
+                loaded = model::load(self.setup, None, self.quantization, self.plan.capacity, &tell)?;
             }
             let hits = self.plan.lengths[0].hits;
             let mut bench = self.bench(&mut loaded, crate::rag::answers::LONGEST);
