@@ -2,6 +2,7 @@
 
 mod scripted;
 mod scripted_hybrid;
+mod scripted_parts;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -156,6 +157,20 @@ fn runs_asked_for_are_taken_exactly_and_every_sample_has_its_place() {
         seen.taken.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.order).collect();
     orders.sort_unstable();
     assert_eq!(orders, (0..7 * ALL.len() as u32).collect::<Vec<_>>());
+}
+
+#[test]
+fn arms_come_in_another_order_in_each_block_and_in_the_same_one_again() {
+    let order = |seen: &Seen| -> Vec<u32> {
+        seen.taken.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.order).collect()
+    };
+    let [first, again] = [(); 2].map(|()| run(setup(&ALL, 6)));
+    assert_eq!(order(&first), order(&again));
+    let places = |case: &CaseProgress| -> Vec<u32> {
+        case.samples.iter().map(|sample| sample.order % ALL.len() as u32).collect()
+    };
+    let moves = |case: &&CaseProgress| places(case).windows(2).any(|two| two[0] != two[1]);
+    assert!(first.taken.cases.iter().filter(moves).count() >= 5);
 }
 
 #[test]

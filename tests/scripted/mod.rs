@@ -9,6 +9,7 @@ use std::time::Duration;
 use ctxbench::clock::{Clock, ManualClock};
 use ctxbench::engine::Engine;
 use ctxbench::prompts::corpus::Corpus;
+use ctxbench::prompts::questions::Question;
 use ctxbench::prompts::scenarios::Scenarios;
 use ctxbench::rag::arm::{Arm, Length};
 use ctxbench::rag::bench::Bench;
@@ -265,6 +266,7 @@ pub struct Setup {
     pub budget: Budget,
     pub reranks: bool,
     pub sizes: usize,
+    pub general: Vec<Question>,
     pub stop_after: Option<usize>,
     pub down_after: Option<u32>,
     pub tokenizer: Box<dyn Tokenizer>,
@@ -290,6 +292,7 @@ pub fn setup(arms: &[Kind], runs: u32) -> Setup {
         budget: Budget { time: None, time_is_strict: false, runs: Some(runs), target_half_width: 0.05 },
         reranks: false,
         sizes: 0,
+        general: Vec::new(),
         stop_after: None,
         down_after: None,
         tokenizer: Box::new(StandIn::new(151_936)),
@@ -329,7 +332,7 @@ pub fn run(setup: Setup) -> Seen {
             lengths: vec![Length { asked: None, hits: HITS }],
             arms: setup.arms.iter().map(|kind| Arm { kind: *kind, length: 0 }).collect(),
             routing: setup.routing,
-            general: &[],
+            general: &setup.general,
             sizes: &mut sizes,
             budget: setup.budget,
             seed: 1,
