@@ -97,6 +97,12 @@ impl RagConfig {
         Budget { time: budget.time.map(|time| time.saturating_sub(spent)), ..budget }
     }
 
+    /// Whether a limit of time that the user set is up.
+    pub fn is_over(&self, clock: &dyn Clock) -> bool {
+        let budget = self.run.budget;
+        budget.time_is_strict && budget.time.is_some_and(|time| clock.now() >= time)
+    }
+
     /// The share to force: what was typed, or a default where random weights cannot decide anything.
     pub fn forced_share(&self, random_weights: bool) -> Option<f64> {
         let cannot = random_weights && self.router == RouterChoice::ToolCall;
@@ -185,6 +191,11 @@ mod tests {
         assert_eq!(left("--max-time 5m"), Some(Duration::from_secs(100)));
         assert_eq!(left("--max-time 2m"), Some(Duration::ZERO));
         assert_eq!((left(""), left("--runs 4")), (Some(BLOCKS_TIME), None));
+        let is_over = |line| config(line).unwrap().is_over(&clock);
+        assert_eq!(
+            ["--max-time 5m", "--max-time 2m", "", "--runs 4"].map(is_over),
+            [false, true, false, false]
+        );
     }
 
     #[test]

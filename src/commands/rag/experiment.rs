@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Setup;
-use super::answers;
+use super::answers::{self, Answered};
 use super::model::{self, Loaded};
 use super::plan::{self, Plan, Words};
 use super::progress::BlocksObserver;
@@ -178,10 +178,10 @@ impl<'a> Measurement<'a> {
             known: &known,
             quantization,
         };
-        let (taken, loaded) = work.blocks(pipeline, loaded, sizes, &mut observer);
+        let (mut taken, loaded) = work.blocks(pipeline, loaded, sizes, &mut observer);
         let answers = match known.random_weights || taken.interrupted {
             true => Vec::new(),
-            false => work.answers(pipeline, loaded, self.asked, &observer)?,
+            false => work.answers(pipeline, loaded, self.asked, &mut taken, &observer),
         };
         observer.finish()?;
         recorder.finished(&known.outcome(&taken));
@@ -244,14 +244,16 @@ impl<'a> Work<'a> {
         (taken, loaded)
     }
 
-    /// Answers of the tuned model closed-book, and of the base model with retrieval and as a hybrid.
+    /// Answers of the tuned model closed-book, and of the base model with retrieval and as a hybrid, until the
+    /// time that the user set is up. A failure ends them and marks its arm in `taken`; what was scored stays.
     fn answers(
         &mut self,
         pipeline: &mut Pipeline<'_>,
         mut loaded: Loaded,
         asked: &Corpus,
+        taken: &mut Taken,
         observer: &BlocksObserver<'_>,
-    ) -> anyhow::Result<Vec<AnswerRecord>> {
+    ) -> Vec<AnswerRecord> {
         let config = &self.setup.config;
         let with_gold =
             asked.questions.iter().filter_map(|question| Some((question, question.gold.as_ref()?)));
@@ -260,28 +262,52 @@ impl<'a> Work<'a> {
         for kind in answers::ARMS.iter().filter(|kind| config.arms.contains(kind) && !questions.is_empty()) {
             if *kind != Kind::Short && config.adapter.is_some() && scored.len() == 1 {
                 drop(loaded);
-                let tell = |_: &str| {
-                    observer.step("loading the base model, whose answers with retrieval are scored")
+                loaded = match self.base_model(observer) {
+                    Ok(base) => base,
+                    Err(error) => {
+                        fail(taken, *kind, &error);
+                        break;
+                    }
                 };
-                loaded = model::load(self.setup, None, self.quantization, self.plan.capacity, &tell)?;
             }
-            let hits = self.plan.lengths[0].hits;
-            let mut bench = self.bench(&mut loaded, crate::rag::answers::LONGEST);
-            let all = questions.len();
-            let mut tell = |place: usize| {
-                observer.step(&format!("answers of {}: {} of {all}", kind.name(), place + 1));
-            };
-            scored.push(answers::arm(
-                &mut bench,
-                pipeline,
-                *kind,
-                &questions,
-                hits,
-                &self.setup.stop,
-                &mut tell,
-            )?);
+            let answered = self.answers_of(*kind, pipeline, &mut loaded, &questions, observer);
+            scored.extend(answered.record);
+            if let Some(error) = answered.failure {
+                fail(taken, *kind, &error);
+                break;
+            }
         }
-        Ok(scored)
+        scored
+    }
+
+    fn base_model(&self, observer: &BlocksObserver<'_>) -> anyhow::Result<Loaded> {
+        let tell = |_: &str| observer.step("loading the base model, whose answers with retrieval are scored");
+        model::load(self.setup, None, self.quantization, self.plan.capacity, &tell)
+    }
+
+    fn answers_of(
+        &self,
+        kind: Kind,
+        pipeline: &mut Pipeline<'_>,
+        loaded: &mut Loaded,
+        questions: &[(&Question, &Gold)],
+        observer: &BlocksObserver<'_>,
+    ) -> Answered {
+        let hits = self.plan.lengths[0].hits;
+        let mut bench = self.bench(loaded, crate::rag::answers::LONGEST);
+        let mut stop = |place: usize| {
+            observer.step(&format!("answers of {}: {} of {}", kind.name(), place + 1, questions.len()));
+            self.setup.stop.load(Ordering::Relaxed) || self.setup.config.is_over(&self.setup.clock)
+        };
+        answers::arm(&mut bench, pipeline, kind, questions, hits, &mut stop)
+    }
+}
+
+/// Marks the arm of `kind`, whose answers could not all be had.
+fn fail(taken: &mut Taken, kind: Kind, error: &anyhow::Error) {
+    let case = taken.cases.iter_mut().find(|case| case.spec.kind == kind && case.error.is_none());
+    if let Some(case) = case {
+        case.error = Some(format!("while answers were scored: {error:#}"));
     }
 }
 
