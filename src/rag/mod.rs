@@ -8,6 +8,7 @@ pub mod answers;
 pub mod arm;
 pub mod bench;
 pub mod blocks;
+pub mod choice;
 pub mod hybrid;
 pub mod pipeline;
 pub mod rehearsal;

@@ -1,7 +1,7 @@
 //! What cannot be run ends in a sentence with a remedy, before anything is measured.
 
 use crate::experiment::{model, rag};
-use crate::place::Place;
+use crate::place::{Outcome, Place, word};
 
 #[test]
 fn stores_that_are_none_or_out_of_reach_are_named_without_their_password() {
@@ -36,4 +36,14 @@ fn corpora_embedders_and_adapters_that_are_not_there_are_named() {
     rag(&place, &[&model, "--embedder", "stand-in", "--adapter", folder])
         .assert_refused(&["adapter_config.json"]);
     rag(&place, &[&model, "--embedder", "stand-in", "--rerank", folder]).assert_refused(&["config.json"]);
+}
+
+#[test]
+fn a_folder_that_lacks_a_file_of_an_embedder_is_told_which() {
+    let place = Place::new();
+    let folder = place.path("part");
+    std::fs::create_dir_all(&folder).unwrap();
+    let args = ["fetch", "all-minilm-l6-v2", "--offline", "--from", &word(&folder)];
+    let outcome = Outcome::of(place.command(&args).output().unwrap());
+    outcome.assert_refused(&["out of reach", "has no config.json", "all-MiniLM-L6-v2"]);
 }

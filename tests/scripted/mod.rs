@@ -9,10 +9,12 @@ use std::time::Duration;
 use ctxbench::clock::{Clock, ManualClock};
 use ctxbench::engine::Engine;
 use ctxbench::prompts::corpus::Corpus;
+use ctxbench::prompts::questions::Question;
 use ctxbench::prompts::scenarios::Scenarios;
 use ctxbench::rag::arm::{Arm, Length};
 use ctxbench::rag::bench::Bench;
-use ctxbench::rag::blocks::{Blocks, Observer, Routing, Taken};
+use ctxbench::rag::blocks::{Blocks, Observer, Taken};
+use ctxbench::rag::choice::Routing;
 use ctxbench::rag::pipeline::Pipeline;
 use ctxbench::rag::sizes::Size;
 use ctxbench::retrieval::{Embedder, Hit, Identity, Reranker, RetrievalError, Row, TextRole, VectorStore};
@@ -242,10 +244,12 @@ struct Director<'a> {
     stop_after: Option<usize>,
     down_after: Option<u32>,
     samples: usize,
+    lefts: Vec<Option<Duration>>,
 }
 
 impl Observer for Director<'_> {
-    fn about_to(&mut self, what: &str, _taken: &Taken, _left: Option<Duration>) {
+    fn about_to(&mut self, what: &str, _taken: &Taken, left: Option<Duration>) {
+        self.lefts.push(left);
         self.samples += usize::from(what.starts_with("block "));
         if self.stop_after.is_some_and(|n| self.samples >= n) {
             self.stop.store(true, Ordering::Relaxed);
@@ -262,6 +266,7 @@ pub struct Setup {
     pub budget: Budget,
     pub reranks: bool,
     pub sizes: usize,
+    pub general: Vec<Question>,
     pub stop_after: Option<usize>,
     pub down_after: Option<u32>,
     pub tokenizer: Box<dyn Tokenizer>,
@@ -273,6 +278,8 @@ pub struct Seen {
     pub sizes: Vec<Size>,
     pub world: Rc<World>,
     pub elapsed: Duration,
+    /// Time left, as it was told before each request.
+    pub lefts: Vec<Option<Duration>>,
 }
 
 pub const OUTPUT: u32 = 16;
@@ -285,6 +292,7 @@ pub fn setup(arms: &[Kind], runs: u32) -> Setup {
         budget: Budget { time: None, time_is_strict: false, runs: Some(runs), target_half_width: 0.05 },
         reranks: false,
         sizes: 0,
+        general: Vec::new(),
         stop_after: None,
         down_after: None,
         tokenizer: Box::new(StandIn::new(151_936)),
@@ -311,7 +319,8 @@ pub fn run(setup: Setup) -> Seen {
     let cases = setup.arms.iter().map(|kind| CaseProgress::new(spec(kind))).collect();
     let stop = AtomicBool::new(false);
     let (stop_after, down_after) = (setup.stop_after, setup.down_after);
-    let mut director = Director { world: world.clone(), stop: &stop, stop_after, down_after, samples: 0 };
+    let mut director =
+        Director { world: world.clone(), stop: &stop, stop_after, down_after, samples: 0, lefts: Vec::new() };
     let mut reranker = setup.reranks.then(|| ScriptedReranker(world.clone()));
     let taken = with_builder(tokenizer, |builder| {
         let engine = &mut ScriptedEngine::new(&world);
@@ -323,7 +332,7 @@ pub fn run(setup: Setup) -> Seen {
             lengths: vec![Length { asked: None, hits: HITS }],
             arms: setup.arms.iter().map(|kind| Arm { kind: *kind, length: 0 }).collect(),
             routing: setup.routing,
-            general: &[],
+            general: &setup.general,
             sizes: &mut sizes,
             budget: setup.budget,
             seed: 1,
@@ -334,7 +343,8 @@ pub fn run(setup: Setup) -> Seen {
         blocks.run(cases)
     });
     let elapsed = world.clock.now();
-    Seen { taken, sizes, world, elapsed }
+    let lefts = director.lefts;
+    Seen { taken, sizes, world, elapsed, lefts }
 }
 
 pub fn close(a: f64, b: f64) {

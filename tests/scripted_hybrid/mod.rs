@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use ctxbench::prompts::questions::Question;
 use ctxbench::rag::bench::Bench;
-use ctxbench::rag::blocks::Routing;
+use ctxbench::rag::choice::Routing;
 use ctxbench::rag::hybrid::{self, Decision, MOST_CALLS, Routed};
 use ctxbench::rag::pipeline::Pipeline;
 use ctxbench::rag::rehearsal::Asked;
+use ctxbench::sample::Sample;
 use ctxbench::sample::case::Kind;
 use ctxbench::tokenizer::{Tokenizer, from_file};
 
@@ -15,7 +17,7 @@ use super::scripted::*;
 
 const CALL: &str = r#"{"name": "search_handbook", "arguments": {"query": "pump E31"}}"#;
 
-fn tiny() -> Box<dyn Tokenizer> {
+pub fn tiny() -> Box<dyn Tokenizer> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tokenizer/tokenizer.json");
     Box::new(from_file::read(&file).expect("the tiny tokenizer"))
 }
@@ -162,7 +164,7 @@ fn a_forced_share_is_met() {
 
 #[test]
 fn similarity_decides_by_the_best_hit() {
-    for (threshold, near) in [(0.4, true), (0.6, false)] {
+    for (threshold, near) in [(0.4, true), (f64::from(SCORE), true), (0.6, false)] {
         let seen = hybrid_blocks(Routing::Similarity(threshold), Vec::new(), 3);
         assert_eq!(seen.taken.routed.iter().filter(|routed| routed.routed == near).count(), 3);
         for sample in &seen.taken.cases[0].samples {
@@ -170,5 +172,22 @@ fn similarity_decides_by_the_best_hit() {
             assert_eq!((stages.search, stages.fetch), (Some(SEARCH), near.then_some(FETCH)));
             close(sample.rag_ttft_ms.unwrap(), stages.sum());
         }
+    }
+}
+
+#[test]
+fn a_hybrid_that_decides_is_asked_both_kinds_of_question_in_turn() {
+    for (routing, needs) in [
+        (Routing::Model, vec![true, false, true, false]),
+        (Routing::Similarity(0.4), vec![true, false, true, false]),
+        (Routing::Forced(0.5), Vec::new()),
+    ] {
+        let general =
+            vec![Question { id: "general".into(), text: "What boils at 100 °C?".into(), gold: None }];
+        let seen = run(Setup { routing, general, tokenizer: tiny(), ..setup(&[Kind::Hybrid], 4) });
+        assert_eq!(seen.taken.routed.iter().map(|one| one.needs).collect::<Vec<_>>(), needs);
+        let is_general = |sample: &Sample| sample.question_id.as_deref() == Some("general");
+        let asked = seen.taken.cases[0].samples.iter().filter(|sample| is_general(sample)).count();
+        assert_eq!(asked, needs.iter().filter(|needs| !**needs).count());
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{RagArgs, RagArm, RouterChoice, RunArgs, Scenario};
+use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::runner::schedule::Budget;
 use crate::sample::case::Kind;
@@ -89,6 +90,19 @@ impl RagConfig {
         })
     }
 
+    /// What is left for the blocks: a limit that the user set is one of the whole run, since the clock's start.
+    pub fn blocks_budget(&self, clock: &dyn Clock) -> Budget {
+        let budget = self.run.budget;
+        let spent = if budget.time_is_strict { clock.now() } else { Duration::ZERO };
+        Budget { time: budget.time.map(|time| time.saturating_sub(spent)), ..budget }
+    }
+
+    /// Whether a limit of time that the user set is up.
+    pub fn is_over(&self, clock: &dyn Clock) -> bool {
+        let budget = self.run.budget;
+        budget.time_is_strict && budget.time.is_some_and(|time| clock.now() >= time)
+    }
+
     /// The share to force: what was typed, or a default where random weights cannot decide anything.
     pub fn forced_share(&self, random_weights: bool) -> Option<f64> {
         let cannot = random_weights && self.router == RouterChoice::ToolCall;
@@ -148,6 +162,7 @@ fn run_args(args: &RagArgs) -> RunArgs {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::clock::ManualClock;
     use clap::Parser;
 
     fn config(line: &str) -> anyhow::Result<RagConfig> {
@@ -166,6 +181,21 @@ mod tests {
         assert_eq!((bare.forced_share(true), bare.forced_share(false)), (Some(FORCED_SHARE), None));
         assert_eq!(config("--runs 4").unwrap().run.budget.time, None);
         assert!(config("--max-time 9m").unwrap().run.budget.time_is_strict);
+    }
+
+    #[test]
+    fn a_limit_of_the_user_holds_for_the_whole_run_and_ours_for_the_blocks() {
+        let clock = ManualClock::default();
+        clock.advance(Duration::from_secs(200));
+        let left = |line| config(line).unwrap().blocks_budget(&clock).time;
+        assert_eq!(left("--max-time 5m"), Some(Duration::from_secs(100)));
+        assert_eq!(left("--max-time 2m"), Some(Duration::ZERO));
+        assert_eq!((left(""), left("--runs 4")), (Some(BLOCKS_TIME), None));
+        let is_over = |line| config(line).unwrap().is_over(&clock);
+        assert_eq!(
+            ["--max-time 5m", "--max-time 2m", "", "--runs 4"].map(is_over),
+            [false, true, false, false]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Setup;
-use super::answers;
+use super::answers::{self, Answered};
 use super::model::{self, Loaded};
 use super::plan::{self, Plan, Words};
 use super::progress::BlocksObserver;
@@ -12,6 +12,7 @@ use super::retrieval::{self, Source};
 use super::router::Router;
 use super::sizes;
 use crate::cli::Quantization;
+use crate::commands::progress::RunLine;
 use crate::commands::run::command_line;
 use crate::commands::run::record::Recorder;
 use crate::commands::run::witness::BoxWitness;
@@ -58,9 +59,14 @@ pub fn run(setup: &Setup) -> anyhow::Result<Document> {
             None => None,
         },
     };
-    let taken = alone::run(&mut pipeline, &texts, config.retrievals, ALONE_HITS, &setup.clock, &mut |_| {
-        setup.stop.load(Ordering::Relaxed)
-    })?;
+    let line = RunLine::new();
+    let taken =
+        alone::run(&mut pipeline, &texts, config.retrievals, ALONE_HITS, &setup.clock, &mut |number| {
+            line.show(&format!("retrieval alone: {number} of {}", config.retrievals), None);
+            setup.stop.load(Ordering::Relaxed)
+        });
+    line.clear();
+    let taken = taken?;
     let gold_in_hits = gold_in_hits(&chunks, &asked.questions, &taken, config.top_k as usize)?;
     let begun = Begun {
         retrieval: RetrievalRecord { gold_in_hits, ..retrieval },
@@ -145,7 +151,11 @@ impl<'a> Measurement<'a> {
         let recorder =
             Recorder::new(&config.run, models, &specs, command_line(), setup.threads, &setup.clock)?;
         let quantization = specs[0].quantization;
-        let loaded = model::load(setup, config.adapter.as_deref(), quantization, self.plan.capacity)?;
+        let line = RunLine::new();
+        let tell = |what: &str| line.show(what, None);
+        let loaded = model::load(setup, config.adapter.as_deref(), quantization, self.plan.capacity, &tell);
+        line.clear();
+        let loaded = loaded?;
         let known = Known {
             config,
             recorder: &recorder,
@@ -168,10 +178,10 @@ impl<'a> Measurement<'a> {
             known: &known,
             quantization,
         };
-        let (taken, loaded) = work.blocks(pipeline, loaded, sizes, &mut observer);
+        let (mut taken, loaded) = work.blocks(pipeline, loaded, sizes, &mut observer);
         let answers = match known.random_weights || taken.interrupted {
             true => Vec::new(),
-            false => work.answers(pipeline, loaded, self.asked, &observer)?,
+            false => work.answers(pipeline, loaded, self.asked, &mut taken, &observer),
         };
         observer.finish()?;
         recorder.finished(&known.outcome(&taken));
@@ -224,7 +234,7 @@ impl<'a> Work<'a> {
             routing: self.known.router.routing,
             general: self.general,
             sizes,
-            budget: run.budget,
+            budget: self.setup.config.blocks_budget(&self.setup.clock),
             seed: run.seed,
             witness: &mut BoxWitness::default(),
             observer,
@@ -234,14 +244,16 @@ impl<'a> Work<'a> {
         (taken, loaded)
     }
 
-    /// Answers of the tuned model closed-book, and of the base model with retrieval and as a hybrid.
+    /// Answers of the tuned model closed-book, and of the base model with retrieval and as a hybrid, until the
+    /// time that the user set is up. A failure ends them and marks its arm in `taken`; what was scored stays.
     fn answers(
         &mut self,
         pipeline: &mut Pipeline<'_>,
         mut loaded: Loaded,
         asked: &Corpus,
+        taken: &mut Taken,
         observer: &BlocksObserver<'_>,
-    ) -> anyhow::Result<Vec<AnswerRecord>> {
+    ) -> Vec<AnswerRecord> {
         let config = &self.setup.config;
         let with_gold =
             asked.questions.iter().filter_map(|question| Some((question, question.gold.as_ref()?)));
@@ -250,26 +262,52 @@ impl<'a> Work<'a> {
         for kind in answers::ARMS.iter().filter(|kind| config.arms.contains(kind) && !questions.is_empty()) {
             if *kind != Kind::Short && config.adapter.is_some() && scored.len() == 1 {
                 drop(loaded);
-                observer.step("loading the base model, whose answers with retrieval are scored");
-                loaded = model::load(self.setup, None, self.quantization, self.plan.capacity)?;
+                loaded = match self.base_model(observer) {
+                    Ok(base) => base,
+                    Err(error) => {
+                        fail(taken, *kind, &error);
+                        break;
+                    }
+                };
             }
-            let hits = self.plan.lengths[0].hits;
-            let mut bench = self.bench(&mut loaded, crate::rag::answers::LONGEST);
-            let all = questions.len();
-            let mut tell = |place: usize| {
-                observer.step(&format!("answers of {}: {} of {all}", kind.name(), place + 1));
-            };
-            scored.push(answers::arm(
-                &mut bench,
-                pipeline,
-                *kind,
-                &questions,
-                hits,
-                &self.setup.stop,
-                &mut tell,
-            )?);
+            let answered = self.answers_of(*kind, pipeline, &mut loaded, &questions, observer);
+            scored.extend(answered.record);
+            if let Some(error) = answered.failure {
+                fail(taken, *kind, &error);
+                break;
+            }
         }
-        Ok(scored)
+        scored
+    }
+
+    fn base_model(&self, observer: &BlocksObserver<'_>) -> anyhow::Result<Loaded> {
+        let tell = |_: &str| observer.step("loading the base model, whose answers with retrieval are scored");
+        model::load(self.setup, None, self.quantization, self.plan.capacity, &tell)
+    }
+
+    fn answers_of(
+        &self,
+        kind: Kind,
+        pipeline: &mut Pipeline<'_>,
+        loaded: &mut Loaded,
+        questions: &[(&Question, &Gold)],
+        observer: &BlocksObserver<'_>,
+    ) -> Answered {
+        let hits = self.plan.lengths[0].hits;
+        let mut bench = self.bench(loaded, crate::rag::answers::LONGEST);
+        let mut stop = |place: usize| {
+            observer.step(&format!("answers of {}: {} of {}", kind.name(), place + 1, questions.len()));
+            self.setup.stop.load(Ordering::Relaxed) || self.setup.config.is_over(&self.setup.clock)
+        };
+        answers::arm(&mut bench, pipeline, kind, questions, hits, &mut stop)
+    }
+}
+
+/// Marks the arm of `kind`, whose answers could not all be had.
+fn fail(taken: &mut Taken, kind: Kind, error: &anyhow::Error) {
+    let case = taken.cases.iter_mut().find(|case| case.spec.kind == kind && case.error.is_none());
+    if let Some(case) = case {
+        case.error = Some(format!("while answers were scored: {error:#}"));
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Loaded {
     pub decode_weight_bytes: u64,
 }
 
-/// Loads the model with room for `capacity` tokens.
+/// Loads the model with room for `capacity` tokens; `tell` hears of what takes a while.
 ///
 /// Errors if weights or adapter do not fit the model.
 pub fn load(
@@ -26,6 +26,7 @@ pub fn load(
     adapter: Option<&Path>,
     quantization: Quantization,
     capacity: u32,
+    tell: &dyn Fn(&str),
 ) -> anyhow::Result<Loaded> {
     let mut open = arms::open(setup.model(), setup.config.run.seed)?;
     if let Some(folder) = adapter {
@@ -33,6 +34,7 @@ pub fn load(
         adapter.remarks(&setup.model().id).iter().for_each(|text| remark(text));
         open = open.with_adapter(adapter)?;
     }
+    tell("loading the model");
     let precision = Precision { quantization, dtype: setup.config.run.dtype };
     let decoder = open.decoder(precision, &setup.device, &mut |_, _| {})?;
     let decode_weight_bytes = decoder.decode_weight_bytes();

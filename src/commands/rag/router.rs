@@ -3,7 +3,8 @@
 use super::config::RagConfig;
 use crate::cli::RouterChoice;
 use crate::clock::Clock;
-use crate::rag::blocks::{Routing, Taken};
+use crate::rag::blocks::Taken;
+use crate::rag::choice::Routing;
 use crate::rag::pipeline::Pipeline;
 use crate::report::document::Case;
 use crate::report::experiment::{Crossing, Mix, RouterRecord};

@@ -124,7 +124,7 @@ mod tests {
         let names = |document: &Document| -> Vec<String> {
             against_share(document).unwrap().series.into_iter().map(|series| series.name).collect()
         };
-        assert_eq!(names(&document), ["TTFT p50 of the mix", "mean TTFT of the mix"]);
+        assert_eq!(names(&document), ["TTFT p50 of the mix", "Mean TTFT of the mix"]);
         let router = document.experiment.router.as_mut().unwrap();
         router.mix.iter_mut().for_each(|mix| mix.ttft_ms_p95 = Some(4_700.0));
         let metric = "ttft_ms_p95".to_owned();

@@ -66,28 +66,29 @@ fn malformed(calls: u32) -> String {
 /// What a key of [`Mix`] is called.
 pub fn metric_name(metric: &str) -> String {
     match metric {
-        "ttft_ms_mean" => "mean TTFT".into(),
+        "ttft_ms_mean" => "Mean TTFT".into(),
         "ttft_ms_p50" => "TTFT p50".into(),
         "ttft_ms_p95" => "TTFT p95".into(),
-        "box_seconds_per_1k" => "box time".into(),
-        "prompt_tokens_mean" => "prefilled tokens".into(),
+        "box_seconds_per_1k" => "Box time".into(),
+        "prompt_tokens_mean" => "Prefilled tokens".into(),
         other => one_line(other),
     }
 }
 
 fn crossing(crossing: &Crossing) -> String {
     let metric = metric_name(&crossing.metric);
-    let plain = match crossing.metric.starts_with("ttft_ms") {
-        true => span(crossing.plain_rag),
-        false => significant(crossing.plain_rag),
+    let plain = match crossing.metric.as_str() {
+        "box_seconds_per_1k" => format!("{} s per 1,000 questions", significant(crossing.plain_rag)),
+        "prompt_tokens_mean" => format!("{} per question", significant(crossing.plain_rag)),
+        _ => span(crossing.plain_rag),
     };
     let (here, beyond) = if crossing.below_at_zero { ("below", "above") } else { ("above", "below") };
     match crossing.r {
         Some(r) => format!(
-            "The mix's {metric} is {here} that of plain RAG ({plain}) up to {} % routed, and {beyond} it from there.",
+            "{metric}: the mix lies {here} plain RAG ({plain}) up to {} % routed, and {beyond} it from there.",
             significant(100.0 * r)
         ),
-        None => format!("The mix's {metric} stays {here} that of plain RAG ({plain}) at every share."),
+        None => format!("{metric}: the mix lies {here} plain RAG ({plain}) at every share."),
     }
 }
 
@@ -139,8 +140,8 @@ mod tests {
         };
         assert_eq!(
             of(Some(0.05), true),
-            "The mix's TTFT p95 is below that of plain RAG (4.06 s) up to 5.00 % routed, and above it from there."
+            "TTFT p95: the mix lies below plain RAG (4.06 s) up to 5.00 % routed, and above it from there."
         );
-        assert!(of(None, false).contains("stays above"));
+        assert!(of(None, false).contains("lies above plain RAG (4.06 s) at every share"));
     }
 }

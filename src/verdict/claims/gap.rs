@@ -167,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn a_block_without_a_gap_has_no_share_of_it() {
+        let shares: Vec<f64> = (0..19).map(|at| 0.7 + 0.01 * f64::from(at)).collect();
+        let without = judged(&divided(&shares), "H6a");
+        let mut odd = divided(&[&shares[..], &[0.5]].concat());
+        odd.blocks[19].rag_ttft_ms = Some(99.0);
+        let with = judged(&odd, "H6a");
+        assert_eq!(
+            (with.status, with.value, with.ci_low),
+            (Outcome::Supported, without.value, without.ci_low)
+        );
+    }
+
+    #[test]
     fn caching_most_of_the_gap_is_supported_little_of_it_is_not_and_half_is_inconclusive() {
         let v = judged(&cached(&[0.8, 0.82, 0.79, 0.81, 0.8, 0.83]), "H6b");
         assert_eq!(v.status, Outcome::Supported);
