@@ -4,6 +4,8 @@
 //! memory to threads, and in the folders named after an instruction set. Each kernel has a plain twin and a
 //! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
 
+pub mod attention;
 pub mod buffer;
 pub mod isa;
+pub mod lanes;
 pub mod pool;
