@@ -4,7 +4,7 @@
 
 use super::Queries;
 use super::kv::{BLOCK, Block, KvCache, padded};
-use super::tile::{Running, Values, Weights, all_scores, mix_all, weigh};
+use super::tile::{Ahead, Running, Values, Weights, all_scores, mix_all, weigh};
 use crate::cpu::isa::Isa;
 use crate::cpu::lanes::{self, Element, Kernel, LANES, Lanes};
 use crate::cpu::pool;
@@ -158,15 +158,18 @@ impl<E: Element> Piece<'_, E> {
         let (mixed, q) = (mixed.as_chunks_mut().0, self.q.as_chunks::<R>().0);
         let mut weights: [Weights; R] = [[0.0; BLOCK]; R];
         let mut running = [Running::NONE; R];
-        for block in self.blocks {
+        for block in self.blocks.clone() {
             let seen = |row: usize| (offset + row / group + 1).saturating_sub(block * BLOCK).min(BLOCK);
             let keys = seen(rows - 1);
             let held: Block<'_, E> = cache.block(block, self.head);
-            all_scores::<L, E, R, T>(lanes, q, held.keys, keys.div_ceil(LANES), &mut weights);
+            let more = block + 1 < self.blocks.end;
+            let next = if more { cache.block(block + 1, self.head).all } else { &[] };
+            let ahead = Ahead { now: held.all, next };
+            all_scores::<L, E, R, T>(lanes, q, held.keys, keys.div_ceil(LANES), &ahead, &mut weights);
             for (row, (weights, running)) in weights.iter_mut().zip(&mut running).take(rows).enumerate() {
                 weigh(lanes, weights, seen(row), keys, running);
             }
-            let values = Values { values: held.values, registers, keys };
+            let values = Values { values: held.values, registers, keys, ahead };
             mix_all::<L, E, R, N>(lanes, &weights, &values, &running, mixed);
         }
         let (tops, sums) = known.split_at_mut(R);

@@ -66,6 +66,8 @@ pub struct Held {
 
 /// One head's part of a block.
 pub(super) struct Block<'a, E> {
+    /// Keys and values, one after the other.
+    pub all: &'a [[E; LANES]],
     /// (tiles, dim, 16)
     pub keys: &'a [[E; LANES]],
     /// (tokens, registers, 16)
@@ -140,9 +142,9 @@ impl KvCache {
     pub(super) fn block<E: Element>(&self, block: usize, head: usize) -> Block<'_, E> {
         let numbers = block_numbers(&self.shape) / LANES;
         let all: &[[E; LANES]] = bytemuck::cast_slice::<u8, E>(&self.data).as_chunks().0;
-        let (keys, values) =
-            all[(block * self.shape.kv_heads + head) * numbers..][..numbers].split_at(numbers / 2);
-        Block { keys, values }
+        let all = &all[(block * self.shape.kv_heads + head) * numbers..][..numbers];
+        let (keys, values) = all.split_at(numbers / 2);
+        Block { all, keys, values }
     }
 
     /// The first `tokens` tokens as plain numbers: for tests and comparisons.

@@ -9,6 +9,40 @@ pub(super) type Weights = [f32; BLOCK];
 /// Registers in a row of [`Weights`].
 const TILES: usize = BLOCK / LANES;
 
+/// How far ahead of the reader lines are asked for, in bytes.
+const DISTANCE: usize = 8 << 10;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// What a thread reads after another, so that it can ask for lines before it needs them. Empty where all is at hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead<'a, E> {
+    /// What is being read.
+    pub now: &'a [[E; LANES]],
+    /// What will be read then.
+    pub next: &'a [[E; LANES]],
+}
+
+impl<E: Element> Ahead<'_, E> {
+    /// Nothing.
+    pub const NONE: Self = Self { now: &[], next: &[] };
+
+    /// Asks for what lies as far ahead as it takes, when `at..at + count` is read.
+    #[inline(always)]
+    fn ask<L: Lanes>(&self, lanes: L, at: usize, count: usize) {
+        let size = size_of::<[E; LANES]>();
+        for place in (0..count).step_by((LINE / size).max(1)) {
+            let place = at + place + DISTANCE / size;
+            if let Some(line) = self.now.get(place) {
+                lanes.prefetch(line);
+            } else if let Some(line) = self.next.get(place - self.now.len()) {
+                lanes.prefetch(line);
+            }
+        }
+    }
+}
+
 /// Scores of `R` rows `q` (dim, R) with the tiles `first..first + T` of `keys` (tiles, dim, 16).
 #[inline(always)]
 pub(super) fn scores<L: Lanes, E: Element, const R: usize, const T: usize>(
@@ -16,12 +50,14 @@ pub(super) fn scores<L: Lanes, E: Element, const R: usize, const T: usize>(
     q: &[[f32; R]],
     keys: &[[E; LANES]],
     first: usize,
+    ahead: &Ahead<'_, E>,
     out: &mut [Weights],
 ) {
     let dim = q.len();
     let keys = &keys[first * dim..(first + T) * dim];
     let mut sums = [[lanes.splat(0.0); T]; R];
     for (d, q) in q.iter().enumerate() {
+        ahead.ask(lanes, first * dim + d * T, T);
         let mut k = [lanes.splat(0.0); T];
         for (t, k) in k.iter_mut().enumerate() {
             *k = E::load(lanes, &keys[t * dim + d]);
@@ -105,6 +141,8 @@ pub(super) struct Values<'a, E> {
     pub registers: usize,
     /// Keys to be mixed.
     pub keys: usize,
+    /// What to ask for meanwhile; the values are the second half of what is being read.
+    pub ahead: Ahead<'a, E>,
 }
 
 /// Adds the weighted values to `R` rows of `out` (rows, registers, 16), registers `first..first + N`, after their correction.
@@ -127,6 +165,9 @@ pub(super) fn mix<L: Lanes, E: Element, const R: usize, const N: usize>(
         }
     }
     for (key, value) in values.values.chunks_exact(registers).take(values.keys).enumerate() {
+        if first == 0 {
+            values.ahead.ask(lanes, values.ahead.now.len() / 2 + key * registers, registers);
+        }
         let mut v = [lanes.splat(0.0); N];
         for (v, value) in v.iter_mut().zip(&value[first..first + N]) {
             *v = E::load(lanes, value);
@@ -152,16 +193,17 @@ pub(super) fn all_scores<L: Lanes, E: Element, const R: usize, const T: usize>(
     q: &[[f32; R]],
     keys: &[[E; LANES]],
     tiles: usize,
+    ahead: &Ahead<'_, E>,
     out: &mut [Weights],
 ) {
     debug_assert!(tiles <= TILES);
     let mut first = 0;
     while first + T <= tiles {
-        scores::<L, E, R, T>(lanes, q, keys, first, out);
+        scores::<L, E, R, T>(lanes, q, keys, first, ahead, out);
         first += T;
     }
     while first < tiles {
-        scores::<L, E, R, 1>(lanes, q, keys, first, out);
+        scores::<L, E, R, 1>(lanes, q, keys, first, ahead, out);
         first += 1;
     }
 }
