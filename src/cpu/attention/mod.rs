@@ -3,9 +3,10 @@
 //! [`KvCache`] holds keys and values of one layer in blocks of [`BLOCK`] tokens, keys turned so that a register
 //! holds 16 of them: no sum runs across a register. [`KvCache::append`] normalises and rotates keys on their way
 //! in; [`KvCache::attend`] does so with queries. Few rows split the keys among threads, many rows the rows.
-//! The query heads that share a key head are rows of one product. Not here: projections, gates, tensors.
+//! The query heads that share a key head are rows of one product. Not here: projections, tensors.
 
 mod decode;
+mod gate;
 mod kv;
 mod prefill;
 mod prepare;
@@ -13,6 +14,7 @@ mod rows;
 mod scratch;
 mod tile;
 
+pub use gate::gate_outputs;
 pub use kv::{BLOCK, Held, KvCache, KvType};
 pub use prepare::{HeadNorm, Prepare, Turn};
 pub use rows::{HeadShape, Rows};
