@@ -9,6 +9,8 @@ mod quantized;
 mod routing;
 #[path = "engine/second_opinion.rs"]
 mod second_opinion;
+#[path = "engine/turns.rs"]
+mod turns;
 
 use candle_core::{DType, Device};
 use ctxbench::engine::Engine;

@@ -62,13 +62,7 @@ pub struct HeadNorms {
 
 impl Attention {
     /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        rope: &Rope,
-        cache: &mut KeyValues,
-        offset: usize,
-    ) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &mut KeyValues, offset: usize) -> Result<Tensor> {
         let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
         let gate = self.gate.as_ref().map(|gate| gate.forward(x)).transpose()?;
         let mixed = match cache {

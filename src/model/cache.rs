@@ -209,13 +209,7 @@ impl Cache {
 }
 
 impl KeyValues {
-    fn new(
-        shape: &ModelShape,
-        capacity: usize,
-        dtype: DType,
-        kv: KvType,
-        device: &Device,
-    ) -> Result<Self> {
+    fn new(shape: &ModelShape, capacity: usize, dtype: DType, kv: KvType, device: &Device) -> Result<Self> {
         let ModelShape { heads, kv_heads, head_dim: dim, .. } = *shape;
         if is_tiled(device, dtype) {
             return Ok(Self::Tiled(KvCache::new(HeadShape { heads, kv_heads, dim }, kv, capacity)));

@@ -50,7 +50,10 @@ impl Layer<'_> {
         };
         let (queries, keys) = (prepare(0), prepare(1));
         if !queries.fits(dim, self.offset + tokens) || !keys.fits(dim, self.offset + tokens) {
-            candle_core::bail!("position {} lies beyond the tables of the rotation", self.offset + tokens - 1);
+            candle_core::bail!(
+                "position {} lies beyond the tables of the rotation",
+                self.offset + tokens - 1
+            );
         }
         let (k, v) = (numbers(&projected.k)?, numbers(&projected.v)?);
         cache.append(isa(), &k.rows()?, &v.rows()?, &keys, self.offset);

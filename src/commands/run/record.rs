@@ -64,7 +64,11 @@ impl<'a> Recorder<'a> {
             command,
             environment,
             seed: config.seed,
-            models: models.iter().enumerate().map(|(at, model)| model_record(model, of(at), config)).collect(),
+            models: models
+                .iter()
+                .enumerate()
+                .map(|(at, model)| model_record(model, of(at), config))
+                .collect(),
             target_half_width: config.budget.runs.is_none().then_some(config.budget.target_half_width),
             facts,
         };

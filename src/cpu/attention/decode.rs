@@ -22,6 +22,9 @@ const PIECES: usize = 8;
 /// Numbers of keys and values below which the caller does all.
 const ALONE: usize = 100_000;
 
+/// Keys whose values the first cache holds beside all else.
+const NEAR_KEYS: usize = 32;
+
 /// See [`KvCache::attend`].
 pub(super) fn attend<E: Element>(
     cache: &KvCache,
@@ -44,7 +47,10 @@ pub(super) fn attend<E: Element>(
         let (head, run) = (piece % shape.kv_heads, piece / shape.kv_heads);
         let blocks = run * step..blocks.min((run + 1) * step);
         let q = &packed[head * job.dim * width..][..job.dim * width];
-        lanes::run(isa, Piece::<E> { job: &job, q, head, blocks, partial, element: std::marker::PhantomData });
+        lanes::run(
+            isa,
+            Piece::<E> { job: &job, q, head, blocks, partial, element: std::marker::PhantomData },
+        );
     };
     match (offset + tokens) * shape.kv_heads * shape.dim < ALONE {
         true => partials.chunks_mut(job.partial()).enumerate().for_each(|(at, partial)| piece(at, partial)),
@@ -169,8 +175,13 @@ impl<E: Element> Piece<'_, E> {
             for (row, (weights, running)) in weights.iter_mut().zip(&mut running).take(rows).enumerate() {
                 weigh(lanes, weights, seen(row), keys, running);
             }
-            let values = Values { values: held.values, registers, keys, ahead };
-            mix_all::<L, E, R, N>(lanes, &weights, &values, &running, mixed);
+            // Where values are gone through several times, as many as the first cache holds.
+            let step = if registers > N { NEAR_KEYS } else { BLOCK };
+            for start in (0..keys).step_by(step) {
+                let keys = start..keys.min(start + step);
+                let values = Values { values: held.values, registers, keys, ahead };
+                mix_all::<L, E, R, N>(lanes, &weights, &values, &running, mixed);
+            }
         }
         let (tops, sums) = known.split_at_mut(R);
         for ((top, sum), running) in tops.iter_mut().zip(sums).zip(running) {

@@ -46,7 +46,8 @@ impl Kernel for Gate<'_> {
 fn open<L: Lanes>(lanes: L, mixed: &mut [f32; LANES], gates: &[f32; LANES]) {
     // 2^127 is all that may be asked for: gates below -88 shut all the same.
     let exponent = lanes.mul(lanes.load(gates), lanes.splat(-std::f32::consts::LOG2_E));
-    let high = lanes.mul(lanes.max(lanes.splat(-126.0), lanes.mul(exponent, lanes.splat(-1.0))), lanes.splat(-1.0));
+    let high =
+        lanes.mul(lanes.max(lanes.splat(-126.0), lanes.mul(exponent, lanes.splat(-1.0))), lanes.splat(-1.0));
     let mut grown = [0.0; LANES];
     lanes.store(lanes.add(lanes.exp2(high), lanes.splat(1.0)), &mut grown);
     for (mixed, grown) in mixed.iter_mut().zip(grown) {

@@ -210,7 +210,7 @@ impl<E: Element> Piece<'_, E> {
         }
         let rows = room.weights.chunks_exact(MIXED).zip(room.mixed.chunks_exact_mut(MIXED * registers));
         for (part, (weights, mixed)) in rows.enumerate() {
-            let keys = shown(part * MIXED + MIXED - 1);
+            let keys = 0..shown(part * MIXED + MIXED - 1);
             let values = Values { values: room.values, registers, keys, ahead: Ahead::NONE };
             mix_all::<L, f32, MIXED, N>(lanes, weights, &values, &running[part * MIXED..], mixed);
         }

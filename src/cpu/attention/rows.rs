@@ -30,7 +30,8 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// `count` rows of `width` numbers, each `stride` after the one before; `None` if they do not lie in `values`.
     pub fn new(values: &'a [f32], count: usize, width: usize, stride: usize) -> Option<Self> {
-        let end = count.checked_sub(1).map_or(Some(0), |last| last.checked_mul(stride)?.checked_add(width))?;
+        let end =
+            count.checked_sub(1).map_or(Some(0), |last| last.checked_mul(stride)?.checked_add(width))?;
         (end <= values.len()).then_some(Self { values, stride, width, count })
     }
 

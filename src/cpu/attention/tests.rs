@@ -108,7 +108,8 @@ impl Sequence {
         let key = |token: usize, head: usize| {
             self.tables.head(&self.k[(token * kv_heads + head) * dim..][..dim], token)
         };
-        let keys: Vec<Vec<f64>> = (0..tokens * kv_heads).map(|at| key(at / kv_heads, at % kv_heads)).collect();
+        let keys: Vec<Vec<f64>> =
+            (0..tokens * kv_heads).map(|at| key(at / kv_heads, at % kv_heads)).collect();
         let mut out = Vec::new();
         for (at, q) in self.q.chunks_exact(dim).enumerate() {
             let (token, of) = (at / heads, at % heads / self.shape.group());
@@ -222,7 +223,10 @@ fn scores_far_apart_do_not_overflow_and_a_wrong_number_is_not_hidden() {
                 sequence.mixed(isa, &mut KvCache::new(shape, KvType::F32, tokens), &[tokens])
             };
             let last = run(&sequence)[(tokens - 1) * 16..].to_vec();
-            assert!(last.iter().zip(&sequence.v[..16]).all(|(o, v)| (o - v).abs() < 1e-6), "{isa:?} {last:?}");
+            assert!(
+                last.iter().zip(&sequence.v[..16]).all(|(o, v)| (o - v).abs() < 1e-6),
+                "{isa:?} {last:?}"
+            );
             sequence.q[(tokens - 1) * 16] = f32::NAN;
             assert!(run(&sequence)[(tokens - 1) * 16..].iter().all(|o| o.is_nan()), "{isa:?}");
         }
@@ -234,7 +238,8 @@ fn rows_inside_wider_rows_are_read_where_they_lie() {
     let shape = HeadShape { heads: 4, kv_heads: 2, dim: 16 };
     let sequence = Sequence::new(shape, 8, 30, 1.0);
     // (query, key, value) side by side, as one product makes them.
-    let row = |t: usize| [&sequence.q[t * 64..][..64], &sequence.k[t * 32..][..32], &sequence.v[t * 32..][..32]];
+    let row =
+        |t: usize| [&sequence.q[t * 64..][..64], &sequence.k[t * 32..][..32], &sequence.v[t * 32..][..32]];
     let joined: Vec<f32> = (0..30).flat_map(|t| row(t).concat()).collect();
     let part = |at: usize, width: usize| Rows::new(&joined[at..], 30, width, 128).unwrap();
     for isa in Isa::available() {

@@ -21,15 +21,8 @@ pub const HALF_MAX: f32 = 65_504.0;
 const EXP2_LOW: f32 = -126.0;
 
 /// 2^f for |f| <= 1/2: ln 2 to the power of k, over k!, highest first. Error below 2e-7, relative.
-const EXP2: [f32; 7] = [
-    1.540_353e-4,
-    1.333_355_8e-3,
-    9.618_129e-3,
-    5.550_411e-2,
-    0.240_226_5,
-    std::f32::consts::LN_2,
-    1.0,
-];
+const EXP2: [f32; 7] =
+    [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, std::f32::consts::LN_2, 1.0];
 
 /// An instruction set's way with 16 numbers. A value of such a type is the proof that the processor has it.
 ///

@@ -58,8 +58,9 @@ impl Operation for Small {
 
 #[test]
 fn powers_of_two_are_exact_to_a_millionth() {
-    let xs: Vec<[f32; LANES]> =
-        (0..80_000).map(|i| std::array::from_fn(|lane| -(((i * LANES + lane) as f32) * 1e-4) + 2.0)).collect();
+    let xs: Vec<[f32; LANES]> = (0..80_000)
+        .map(|i| std::array::from_fn(|lane| -(((i * LANES + lane) as f32) * 1e-4) + 2.0))
+        .collect();
     for isa in Isa::available() {
         let got = run(isa, OfArrays(&xs, Exp2));
         for (x, y) in xs.as_flattened().iter().zip(got.as_flattened()) {
@@ -83,7 +84,10 @@ fn every_half_comes_back_as_it_went_and_what_is_too_large_stays_finite() {
         let got = run(isa, OfArrays(all.as_chunks().0, ThroughHalf));
         for (x, y) in all.iter().zip(got.as_flattened()) {
             let expected = x.clamp(-HALF_MAX, HALF_MAX);
-            assert!(expected.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()), "{isa:?}: {x} became {y}");
+            assert!(
+                expected.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()),
+                "{isa:?}: {x} became {y}"
+            );
         }
         let got = run(isa, OfArrays(&[std::array::from_fn(|lane| beyond[lane % 8])], ThroughHalf))[0];
         let expected = [1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 0.0].map(|sign| sign * HALF_MAX);

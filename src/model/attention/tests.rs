@@ -38,7 +38,13 @@ fn attention(heads: usize, kv_heads: usize, head_dim: usize, extras: [bool; 2]) 
 }
 
 /// The outputs for `x`, fed in pieces of the given sizes, repeated.
-fn outputs(attention: &Attention, rope: &Rope, cache: &mut KeyValues, x: &Tensor, sizes: &[usize]) -> Result<Tensor> {
+fn outputs(
+    attention: &Attention,
+    rope: &Rope,
+    cache: &mut KeyValues,
+    x: &Tensor,
+    sizes: &[usize],
+) -> Result<Tensor> {
     let (mut at, mut parts) = (0, Vec::new());
     for size in sizes.iter().cycle() {
         let count = (*size).min(x.dim(0)? - at);
@@ -78,7 +84,8 @@ proptest! {
 #[test]
 fn a_position_beyond_tables_or_cache_is_an_error() {
     let attention = attention(2, 1, 4, [true, false]);
-    let mut cache = KeyValues::Tiled(KvCache::new(HeadShape { heads: 2, kv_heads: 1, dim: 4 }, KvType::F16, 128));
+    let mut cache =
+        KeyValues::Tiled(KvCache::new(HeadShape { heads: 2, kv_heads: 1, dim: 4 }, KvType::F16, 128));
     let mut fails = |positions: usize, offset: usize| {
         let rope = Rope::new(positions, 4, 1e4, &Device::Cpu).unwrap();
         attention.forward(&randn(2, HIDDEN, 1.0), &rope, &mut cache, offset).unwrap_err().to_string()
