@@ -69,7 +69,9 @@ mod tests {
                 for (gate, got) in gates.iter().zip(&mixed) {
                     let exact = 3.0 / (1.0 + (-f64::from(*gate)).exp());
                     let error = (f64::from(*got) - exact).abs();
-                    assert!(error <= 1e-6 * exact.max(1e-30), "{isa:?}: {gate} gave {got} for {exact}");
+                    // Rounding of the exponent grows with it.
+                    let bar = 1e-6 * (1.0 + f64::from(gate.abs()) / 8.0) * exact.max(1e-30);
+                    assert!(error <= bar, "{isa:?}: {gate} gave {got} for {exact}");
                 }
             }
         }
