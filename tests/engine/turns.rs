@@ -1,5 +1,5 @@
-//! A conversation of several turns. In candle 0.11.1's quantized models, tokens that were decoded are forgotten by the
-//! next prefill on the CPU: logits are 28 % off.
+//! A conversation of several turns. In candle 0.11.1's quantized models, tokens that were decoded are forgotten
+//! by the next prefill on the CPU: logits are 28 % off.
 
 use candle_core::Tensor;
 use ctxbench::engine::Engine as _;

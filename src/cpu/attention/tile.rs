@@ -140,7 +140,8 @@ pub(super) struct Values<'a, E> {
     pub ahead: Ahead<'a, E>,
 }
 
-/// Adds the weighted values to `R` rows of `out` (rows, registers, 16), registers `first..first + N`, after their correction.
+/// Adds the weighted values to `R` rows of `out` (rows, registers, 16), registers `first..first + N`, after
+/// their correction.
 #[inline(always)]
 pub(super) fn mix<L: Lanes, E: Element, const R: usize, const N: usize>(
     lanes: L,
