@@ -111,6 +111,18 @@ impl RunConfig {
         })
     }
 
+    /// Bytes of an unquantized weight.
+    pub fn dtype_bytes(&self) -> u64 {
+        self.dtype.size_in_bytes() as u64
+    }
+
+    /// Bytes of a key or value in the cache beside matrices held as `quantization`: on the CPU 2 unless matrices
+    /// are f32, elsewhere those of an activation. A GGUF in block types is held as what it is, not as `Native`.
+    pub fn kv_bytes_per_value(&self, quantization: Quantization) -> u64 {
+        let quantized = quantization != Quantization::Native;
+        if quantized && self.device == DeviceChoice::Cpu { 2 } else { self.dtype_bytes() }
+    }
+
     /// Weight types for a model on this device, where none were named.
     pub fn default_quantization(&self) -> Quantization {
         if self.device == DeviceChoice::Cpu { Quantization::Q8_0 } else { Quantization::Native }

@@ -118,10 +118,10 @@ const ONLY_IN: &[(&str, &str, &str)] = &[
     ("exp::exp", "model/kernels/", "a fused kernel makes its softmax of it"),
 ];
 
-/// Functions that are called in these files only: the kernels of the one attention, each for other shapes.
+/// Functions that are called in these files only: the kernels of the one attention, and their cache.
 const CALLED_IN: &[(&str, &[&str])] = &[
     ("causal_softmax(", &["model/attention.rs", "model/kernels/causal_softmax.rs"]),
-    ("decode_attention(", &["model/attention.rs", "model/kernels/decode_attention.rs"]),
+    ("KvCache::new(", &["cpu/attention/tests.rs", "model/attention/tests.rs", "model/cache.rs"]),
 ];
 
 /// One source file: its path below `src`, and its text without comments.

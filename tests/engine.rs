@@ -9,11 +9,13 @@ mod quantized;
 mod routing;
 #[path = "engine/second_opinion.rs"]
 mod second_opinion;
+#[path = "engine/turns.rs"]
+mod turns;
 
 use candle_core::{DType, Device};
 use ctxbench::engine::Engine;
 use ctxbench::engine::load::OpenModel;
-use ctxbench::model::cache::Cache;
+use ctxbench::model::cache::{Cache, KvType};
 use ctxbench::model::decoder::Logits;
 use ctxbench::model::rope::Rope;
 use ctxbench::model::shape::Architecture;
@@ -28,7 +30,7 @@ fn the_cache_after_a_prompt_is_that_of_transformers() {
         let ids = ids(&reference["short_ids"]);
         let shape = &decoder.shape;
         let rope = Rope::new(64, shape.head_dim, shape.rope_theta, &Device::Cpu).unwrap();
-        let mut cache = Cache::new(shape, 64, DType::F32, &Device::Cpu).unwrap();
+        let mut cache = Cache::new(shape, 64, DType::F32, KvType::F32, &Device::Cpu).unwrap();
         for piece in [&ids[..20], &ids[20..]] {
             decoder.forward(piece, &rope, &mut cache, Logits::Last).unwrap();
         }

@@ -5,11 +5,13 @@
 //! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
 
 mod activations;
+pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod block;
 pub mod buffer;
 pub mod isa;
+pub mod lanes;
 mod pack;
 pub mod packed;
 mod panel;

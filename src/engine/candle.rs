@@ -24,7 +24,7 @@ impl CandleEngine {
     pub fn new(decoder: Decoder, capacity: usize) -> candle_core::Result<Self> {
         let shape = &decoder.shape;
         let rope = Rope::new(capacity, shape.rotary_dim(), shape.rope_theta, &decoder.device)?;
-        let cache = Cache::new(shape, capacity, decoder.dtype, &decoder.device)?;
+        let cache = Cache::new(shape, capacity, decoder.dtype, decoder.kv_type(), &decoder.device)?;
         let sampler = LogitsProcessor::from_sampling(0, Sampling::ArgMax);
         Ok(Self { decoder, rope, cache, mark: None, logits: None, sampler })
     }
@@ -98,7 +98,7 @@ impl Engine for CandleEngine {
     }
 
     fn attention_path(&self) -> &'static str {
-        attention::path(&self.decoder.device, self.decoder.dtype)
+        attention::path(&self.decoder.device, self.decoder.dtype, self.decoder.kv_type())
     }
 
     fn output_is_finite(&self) -> anyhow::Result<bool> {

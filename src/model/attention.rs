@@ -1,27 +1,30 @@
 //! Causal attention with grouped heads, as blocks of matrix products. The only attention.
 //!
+//! On the CPU the kernels of [`crate::cpu::attention`] do it; what follows is the plain form, for every other device.
+//!
 //! Query rows are taken `QUERY_BLOCK` at a time, so that the scores in flight are
 //! (heads × block × keys) and never (heads × keys²). Keys and values are read where they lie
 //! in the cache; the query heads that share a key head are stacked into the rows of one product,
-//! so nothing is repeated. A single token on the CPU takes a loop of its own: such thin products
-//! leave most of the bandwidth unused.
+//! so nothing is repeated.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::cache::{KeyValues, Seen};
-use super::kernels::{causal_softmax, decode_attention, decodes_fused};
+use super::cache::{KeyValues, KvType, PlainKeyValues, Seen, is_tiled};
+use super::kernels::causal_softmax;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::rope::Rope;
+use super::tiled;
 
 /// Query rows per block: scores of 16 heads × 128 rows × 4,096 keys are 32 MiB in f32.
 pub const QUERY_BLOCK: usize = 128;
 
-/// The name, in reports, of the path that runs on `device` with activations of `dtype`.
-pub fn path(device: &Device, dtype: DType) -> &'static str {
-    match device.is_cpu() && dtype == DType::F32 {
-        true => "blocked-matmul, split-key decode",
-        false => "blocked-matmul",
+/// The name, in reports, of the path that runs on `device` with activations of `dtype` and a cache of `kv`.
+pub fn path(device: &Device, dtype: DType, kv: KvType) -> &'static str {
+    match (is_tiled(device, dtype), kv) {
+        (true, KvType::F16) => "tiled, f16 KV",
+        (true, KvType::F32) => "tiled, f32 KV",
+        (false, _) => "blocked-matmul",
     }
 }
 
@@ -59,17 +62,45 @@ pub struct HeadNorms {
 
 impl Attention {
     /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
-    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &KeyValues, offset: usize) -> Result<Tensor> {
-        let [q, k, v] = Linear::forward_all([&self.query, &self.key, &self.value], x)?;
+    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &mut KeyValues, offset: usize) -> Result<Tensor> {
+        let ([q, k, v], gate) = self.project(x)?;
+        let mixed = match cache {
+            KeyValues::Tiled(cache) => {
+                let layer = tiled::Layer { attention: self, rope, offset };
+                layer.mix(cache, tiled::Projected { q, k, v, gate })?
+            }
+            KeyValues::Plain(cache) => {
+                let mixed = self.plain([q, k, v], rope, cache, offset)?;
+                gate.map_or(Ok(mixed.clone()), |gate| mixed * candle_nn::ops::sigmoid(&gate)?)?
+            }
+        };
+        self.output.forward(&mixed)
+    }
+
+    /// Queries, keys and values, and the gate of those that have one.
+    fn project(&self, x: &Tensor) -> Result<([Tensor; 3], Option<Tensor>)> {
+        match &self.gate {
+            None => Ok((Linear::forward_all([&self.query, &self.key, &self.value], x)?, None)),
+            Some(gate) => {
+                let [q, k, v, gate] = Linear::forward_all([&self.query, &self.key, &self.value, gate], x)?;
+                Ok(([q, k, v], Some(gate)))
+            }
+        }
+    }
+
+    /// Queries, keys and values as projected, in candle's operations, to (tokens, heads · dim).
+    fn plain(
+        &self,
+        [q, k, v]: [Tensor; 3],
+        rope: &Rope,
+        cache: &PlainKeyValues,
+        offset: usize,
+    ) -> Result<Tensor> {
         let norms = self.head_norms.as_ref();
         let q = rope.forward(&self.split(q, self.heads, norms.map(|n| &n.query))?, offset)?;
         let k = rope.forward(&self.split(k, self.kv_heads, norms.map(|n| &n.key))?, offset)?;
         let seen = cache.append(&k, &self.split(v, self.kv_heads, None)?, offset)?;
-        let mixed = self.attend(&q, &seen, offset)?;
-        match &self.gate {
-            None => self.output.forward(&mixed),
-            Some(gate) => self.output.forward(&(mixed * candle_nn::ops::sigmoid(&gate.forward(x)?)?)?),
-        }
+        self.attend(&q, &seen, offset)
     }
 
     /// (tokens, heads · dim) to (tokens, heads, dim), each head normalised.
@@ -109,12 +140,8 @@ impl Attention {
         let scale = 1.0 / (self.head_dim as f64).sqrt();
         // In 16 bits scores are kept in range by scaling before the product; Qwen2's keys are large.
         let (q, scale) = if q.dtype() == DType::F32 { (q, scale) } else { ((q * scale)?, 1.0) };
-        let mixed = if decodes_fused(&q, rows) {
-            decode_attention(&q, &keys, &values, scale)?
-        } else {
-            let scores = q.matmul(&keys.t()?)?; // (kv_heads, rows · group, visible)
-            causal_softmax(scores, offset, group, scale)?.matmul(&values)?
-        };
+        let scores = q.matmul(&keys.t()?)?; // (kv_heads, rows · group, visible)
+        let mixed = causal_softmax(scores, offset, group, scale)?.matmul(&values)?;
         mixed
             .reshape((self.kv_heads, rows, group * self.head_dim))?
             .transpose(0, 1)?
@@ -128,3 +155,6 @@ impl Attention {
         gate + self.query.bytes() + self.key.bytes() + self.value.bytes() + self.output.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

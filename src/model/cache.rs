@@ -6,8 +6,11 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+pub use crate::cpu::attention::KvType;
+
 use super::delta_state::DeltaState;
 use super::shape::{DeltaNetShape, ModelShape};
+use crate::cpu::attention::{HeadShape, KvCache};
 
 /// The caches of all layers.
 #[derive(Debug)]
@@ -29,9 +32,18 @@ pub enum LayerCache {
     Delta(DeltaState),
 }
 
-/// Keys and values, each (kv_heads, capacity, head_dim). Rows at and beyond the cache's length are garbage.
+/// Keys and values of one attention layer. Rows at and beyond the cache's length are garbage.
 #[derive(Debug)]
-pub struct KeyValues {
+pub enum KeyValues {
+    /// As the CPU's kernels read them.
+    Tiled(KvCache),
+    /// As tensors, for every device and type.
+    Plain(PlainKeyValues),
+}
+
+/// Each (kv_heads, capacity, head_dim).
+#[derive(Debug)]
+pub struct PlainKeyValues {
     keys: Tensor,
     values: Tensor,
 }
@@ -55,13 +67,21 @@ pub struct Mark {
 }
 
 impl Cache {
-    /// Room for `capacity` tokens in `dtype`; states of gated delta nets are f32.
-    pub fn new(shape: &ModelShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+    /// Room for `capacity` tokens beside activations of `dtype`; states of gated delta nets are f32.
+    ///
+    /// Where activations are f32 on the CPU, keys and values are stored as `kv`; elsewhere they have the
+    /// activations' type.
+    pub fn new(
+        shape: &ModelShape,
+        capacity: usize,
+        dtype: DType,
+        kv: KvType,
+        device: &Device,
+    ) -> Result<Self> {
         let heads = shape.delta_net.as_ref().map(DeltaNetShape::heads);
-        let empty = || Tensor::zeros((shape.kv_heads, capacity, shape.head_dim), dtype, device);
         let layer = |index: usize| match heads.filter(|_| !shape.is_attention(index)) {
             Some(heads) => Ok(LayerCache::Delta(DeltaState::new(heads, dtype, device)?)),
-            None => Ok(LayerCache::KeyValues(KeyValues { keys: empty()?, values: empty()? })),
+            None => Ok(LayerCache::KeyValues(KeyValues::new(shape, capacity, dtype, kv, device)?)),
         };
         let layers = (0..shape.layers).map(layer).collect::<Result<_>>()?;
         Ok(Self { layers, len: 0, capacity, marks: Vec::new(), marks_made: 0 })
@@ -173,7 +193,8 @@ impl Cache {
     /// Keys and values of layer `index` up to the cache's length, if it is attention: for tests against references.
     pub fn seen(&self, index: usize) -> Option<Result<Seen>> {
         match &self.layers[index] {
-            LayerCache::KeyValues(seen) => Some(seen.view(self.len)),
+            LayerCache::KeyValues(KeyValues::Tiled(seen)) => Some(held(seen, self.len)),
+            LayerCache::KeyValues(KeyValues::Plain(seen)) => Some(seen.view(self.len)),
             LayerCache::Delta(_) => None,
         }
     }
@@ -188,6 +209,35 @@ impl Cache {
 }
 
 impl KeyValues {
+    fn new(shape: &ModelShape, capacity: usize, dtype: DType, kv: KvType, device: &Device) -> Result<Self> {
+        let ModelShape { heads, kv_heads, head_dim: dim, .. } = *shape;
+        if is_tiled(device, dtype) {
+            return Ok(Self::Tiled(KvCache::new(HeadShape { heads, kv_heads, dim }, kv, capacity)));
+        }
+        let empty = || Tensor::zeros((kv_heads, capacity, dim), dtype, device);
+        Ok(Self::Plain(PlainKeyValues { keys: empty()?, values: empty()? }))
+    }
+}
+
+/// Whether keys and values beside activations of `dtype` on `device` are laid out for the CPU's kernels.
+pub(super) fn is_tiled(device: &Device, dtype: DType) -> bool {
+    device.is_cpu() && dtype == DType::F32
+}
+
+/// The first `tokens` rows of a tiled cache as tensors.
+fn held(cache: &KvCache, tokens: usize) -> Result<Seen> {
+    let (held, heads) = (cache.held(tokens), cache.shape());
+    let tensor = |numbers| Tensor::from_vec(numbers, (heads.kv_heads, tokens, heads.dim), &Device::Cpu);
+    Ok(Seen { keys: tensor(held.keys)?, values: tensor(held.values)? })
+}
+
+impl PlainKeyValues {
+    /// From zeros of the right shape.
+    #[cfg(test)]
+    pub(super) fn new(keys: Tensor, values: Tensor) -> Self {
+        Self { keys, values }
+    }
+
     /// Writes `keys` and `values`, each (tokens, kv_heads, head_dim), from row `at` on and
     /// returns views of all rows up to there.
     pub(super) fn append(&self, keys: &Tensor, values: &Tensor, at: usize) -> Result<Seen> {
@@ -207,7 +257,7 @@ mod tests {
     use crate::model::shape::{qwen3_0_6b, qwen3_5_0_8b};
 
     fn cache(shape: ModelShape) -> Cache {
-        Cache::new(&ModelShape { layers: 4, ..shape }, 8, DType::F32, &Device::Cpu).unwrap()
+        Cache::new(&ModelShape { layers: 4, ..shape }, 8, DType::F32, KvType::F32, &Device::Cpu).unwrap()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::attention::Attention;
-use super::cache::{Cache, LayerCache};
+use super::cache::{Cache, KvType, LayerCache};
 use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
 use super::linear::{Linear, Matrix};
@@ -150,6 +150,18 @@ impl Decoder {
 
     fn head_forward(&self, stream: &Tensor) -> Result<Tensor> {
         self.head.forward(&self.norm.forward(&stream.contiguous()?)?)?.to_dtype(DType::F32)
+    }
+
+    /// What keys and values of this model are stored as on the CPU: 16 bits, unless its matrices have 32.
+    pub fn kv_type(&self) -> KvType {
+        let ModelShape { vocab_size, hidden_size, heads, head_dim, .. } = self.shape;
+        let query = self.layers.iter().find_map(|layer| match &layer.mixer {
+            Mixer::Attention(attention) => Some((&attention.query, heads * head_dim)),
+            Mixer::DeltaNet(_) => None,
+        });
+        let mut matrices = query.into_iter().chain([(&self.head, vocab_size)]);
+        let is_f32 = |(matrix, rows): (&Linear, usize)| matrix.bytes() >= (4 * rows * hidden_size) as u64;
+        if matrices.all(is_f32) { KvType::F32 } else { KvType::F16 }
     }
 
     /// Bytes of weights that one decode step must read: every matrix that a token is multiplied with

@@ -18,3 +18,4 @@ pub mod norm;
 pub mod rope;
 pub mod shape;
 pub mod swiglu;
+mod tiled;

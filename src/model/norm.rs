@@ -15,6 +15,16 @@ impl RmsNorm {
         Self { weight, eps: eps as f32 }
     }
 
+    /// (dim,)
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// Added to the mean square.
+    pub(super) fn eps(&self) -> f32 {
+        self.eps
+    }
+
     /// `x` (…, dim), contiguous, to the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if x.dtype() == self.weight.dtype() {

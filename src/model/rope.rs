@@ -26,6 +26,11 @@ impl Rope {
         Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }
 
+    /// cos and sin, each (positions, dim/2).
+    pub(super) fn tables(&self) -> [&Tensor; 2] {
+        [&self.cos, &self.sin]
+    }
+
     /// Rotates `x` (tokens, heads, dim); token `t` stands at position `offset + t`.
     ///
     /// Errors if a position lies beyond the tables.

@@ -72,7 +72,7 @@ pub struct ModelRecord {
     pub architecture: String,
     /// Longest context the model was made for.
     pub max_positions: u64,
-    /// KV cache bytes per token, in the type this run used.
+    /// KV cache bytes per token, in the type this run used; where its arms differ, the most.
     pub kv_bytes_per_token: u64,
     /// What turned text into ids, e.g. `tokenizer.json` or `stand-in`.
     pub tokenizer: String,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use ctxbench::engine::load::OpenModel;
-use ctxbench::model::cache::Cache;
+use ctxbench::model::cache::{Cache, KvType};
 use ctxbench::model::decoder::{Decoder, Logits};
 use ctxbench::model::feed_forward::FeedForward;
 use ctxbench::model::kernels::pick;
@@ -40,7 +40,7 @@ fn scores(depth: usize, seed: u64) -> Tensor {
     let shape = mixture();
     let whole = decoder(&mut OpenModel::random(shape.clone(), seed), NATIVE);
     let rope = Rope::new(1024, shape.head_dim, shape.rope_theta, &Device::Cpu).expect("tables");
-    let mut cache = Cache::new(&shape, 1024, DType::F32, &Device::Cpu).expect("a cache");
+    let mut cache = Cache::new(&shape, 1024, DType::F32, KvType::F32, &Device::Cpu).expect("a cache");
     // 2,003 is prime to 5,000: no id comes twice.
     let ids: Vec<u32> = (0..TOKENS).map(|i| i * 2003 % 5000).collect();
     ending_in_router(whole, depth).forward(&ids, &rope, &mut cache, Logits::All).expect("it runs")

@@ -7,7 +7,6 @@ use crate::catalog::memory::Layout;
 use crate::cli::Quantization;
 use crate::config::RunConfig;
 use crate::engine::Engine as _;
-use crate::engine::build::cache_bytes_per_value;
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
 use crate::runner::arm::{Arms, LoadedArm, Prompt};
@@ -79,8 +78,8 @@ pub fn label(quantization: Quantization, file: Option<&str>) -> String {
 
 /// How an arm is held in memory.
 pub fn layout(config: &RunConfig, quantization: Quantization) -> Layout {
-    let bytes = cache_bytes_per_value(config.dtype);
-    Layout { quantization, dtype_bytes: bytes, kv_bytes_per_value: bytes }
+    let kv_bytes_per_value = config.kv_bytes_per_value(quantization);
+    Layout { quantization, dtype_bytes: config.dtype_bytes(), kv_bytes_per_value }
 }
 
 /// Opens the files of every model: a damaged one is found before the first is measured.

@@ -86,7 +86,7 @@ impl Candidate<'_> {
 }
 
 /// The type whose size comes nearest to that of a file in block types, which runs as it is.
-fn held_as(quantization: Quantization, file: Option<&str>) -> Quantization {
+pub fn held_as(quantization: Quantization, file: Option<&str>) -> Quantization {
     const BY_PREFIX: [(&str, Quantization); 7] = [
         ("Q8_0", Quantization::Q8_0),
         ("Q6_K", Quantization::Q6K),

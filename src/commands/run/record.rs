@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::arms::{ArmSpec, layout};
+use super::fits::held_as;
 use crate::catalog::memory::weight_bytes;
 use crate::cli::Quantization;
 use crate::clock::Clock;
@@ -10,7 +11,6 @@ use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
 use crate::device::select::DeviceChoice;
-use crate::engine::build::cache_bytes_per_value;
 use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
 use crate::report::document::{Document, LeftOut, ModelRecord, WeightsOrigin};
@@ -47,6 +47,7 @@ impl<'a> Recorder<'a> {
             Roofline::probe(clock, Memory::now().available_bytes)?.fill(&mut environment);
         }
         let random = |m: &Obtained| m.origin == WeightsOrigin::Random;
+        let of = |model: usize| arms.iter().filter(move |arm| arm.model == model);
         let tool = Tool::this_build();
         let facts = RunFacts {
             debug_build: tool.profile != "release",
@@ -63,7 +64,11 @@ impl<'a> Recorder<'a> {
             command,
             environment,
             seed: config.seed,
-            models: models.iter().map(|model| model_record(model, config)).collect(),
+            models: models
+                .iter()
+                .enumerate()
+                .map(|(at, model)| model_record(model, of(at), config))
+                .collect(),
             target_half_width: config.budget.runs.is_none().then_some(config.budget.target_half_width),
             facts,
         };
@@ -105,7 +110,7 @@ impl<'a> Recorder<'a> {
                     attention_path: taken.attention_path.as_deref(),
                     decode_weight_bytes: taken.decode_weight_bytes,
                     weights_bytes: Some(self.weights_bytes(arm, model)),
-                    kv_bytes_per_token: kv_bytes_per_token(model, self.config),
+                    kv_bytes_per_token: kv_bytes_per_token(model, arm, self.config),
                     error: taken.error.as_deref(),
                     cases: &taken.cases,
                 }
@@ -175,11 +180,17 @@ impl<'a> Recorder<'a> {
     }
 }
 
-fn kv_bytes_per_token(model: &Obtained, config: &RunConfig) -> u64 {
-    model.shape.kv_bytes_per_token(cache_bytes_per_value(config.dtype))
+/// What the cache of an arm takes for each token.
+fn kv_bytes_per_token(model: &Obtained, arm: &ArmSpec, config: &RunConfig) -> u64 {
+    let held = held_as(arm.quantization, model.file_quantization.as_deref());
+    model.shape.kv_bytes_per_token(config.kv_bytes_per_value(held))
 }
 
-fn model_record(model: &Obtained, config: &RunConfig) -> ModelRecord {
+fn model_record<'a>(
+    model: &Obtained,
+    arms: impl Iterator<Item = &'a ArmSpec>,
+    config: &RunConfig,
+) -> ModelRecord {
     ModelRecord {
         id: model.id.clone(),
         repo: model.repo.clone(),
@@ -189,7 +200,7 @@ fn model_record(model: &Obtained, config: &RunConfig) -> ModelRecord {
         parameters: model.shape.parameters(),
         architecture: model.shape.architecture.name().into(),
         max_positions: model.shape.max_positions as u64,
-        kv_bytes_per_token: kv_bytes_per_token(model, config),
+        kv_bytes_per_token: arms.map(|arm| kv_bytes_per_token(model, arm, config)).max().unwrap_or(0),
         tokenizer: model.text.tokenizer.name().into(),
         license: model.license.clone(),
     }

@@ -4,7 +4,7 @@ mod attention;
 mod delta_net;
 mod feed_forward;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use crate::model::decoder::{Decoder, Layer, Mixer};
 use crate::model::linear::{Linear, Matrix};
@@ -146,9 +146,4 @@ impl Builder<'_> {
 enum Bias {
     With,
     Without,
-}
-
-/// Bytes per number of keys and values in the cache: they have the activations' type.
-pub fn cache_bytes_per_value(dtype: DType) -> u64 {
-    dtype.size_in_bytes() as u64
 }

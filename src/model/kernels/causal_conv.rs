@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::decode_attention::dot;
+use super::dot::dot;
 use super::exp::exp;
 use crate::model::delta_state::DeltaHeads;
 

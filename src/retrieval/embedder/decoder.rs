@@ -53,14 +53,18 @@ impl DecoderEmbedder {
         let tokenizer = MarkedTokenizer::read(&folder.tokenizer(), shape.vocab_size, longest, Marks::End)?;
         let decoder = open.decoder(Precision::SMALL, device, &mut |_, _| {})?;
         let rope = Rope::new(longest, shape.rotary_dim(), shape.rope_theta, device)?;
-        let cache = Cache::new(&shape, FIRST_CAPACITY.min(longest), decoder.dtype, device)?;
+        let cache = {
+            let capacity = FIRST_CAPACITY.min(longest);
+            Cache::new(&shape, capacity, decoder.dtype, decoder.kv_type(), device)?
+        };
         Ok(Self { id: id.into(), fingerprint, settings, tokenizer, decoder, rope, cache })
     }
 
     fn vector(&mut self, ids: &[u32]) -> CandleResult<Vec<f32>> {
         if ids.len() > self.cache.capacity() {
             let (decoder, capacity) = (&self.decoder, ids.len().next_power_of_two());
-            self.cache = Cache::new(&decoder.shape, capacity, decoder.dtype, &decoder.device)?;
+            let (dtype, kv) = (decoder.dtype, decoder.kv_type());
+            self.cache = Cache::new(&decoder.shape, capacity, dtype, kv, &decoder.device)?;
         }
         self.cache.reset()?;
         unit(self.decoder.last_state(ids, &self.rope, &mut self.cache)?.to_vec1()?)
