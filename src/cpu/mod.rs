@@ -5,5 +5,8 @@
 //! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
 
 pub mod buffer;
+pub mod delta;
 pub mod isa;
+pub mod lanes;
 pub mod pool;
+pub mod small_product;
