@@ -9,4 +9,5 @@ pub mod delta;
 pub mod isa;
 pub mod lanes;
 pub mod pool;
+pub mod rows;
 pub mod small_product;
