@@ -15,7 +15,7 @@
 //! ```
 //!
 //! All of this is f32, whatever the type of the activations. On the CPU in f32 all but the projections is one
-//! kernel ([`on_cpu`]); what stands here as candle's operations is its plain twin and what other devices run. The
+//! kernel; what stands here as candle's operations is its plain twin and what other devices run. The
 //! paper: Yang, Kautz, Hatamizadeh, "Gated Delta Networks" (2024).
 
 use candle_core::{DType, Result, Tensor};

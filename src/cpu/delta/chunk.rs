@@ -3,8 +3,8 @@
 //! Row i of the corrections V' solves `V'ᵢ = β (vᵢ − sᵢ kᵢS) − Σⱼ₍ⱼ﹤ᵢ₎ Aᵢⱼ V'ⱼ` by substitution, which stays accurate
 //! whatever the keys are, and row i of the answers is `sᵢ qᵢS + Σⱼ₍ⱼ≤ᵢ₎ Wᵢⱼ V'ⱼ`: both read the same rows.
 
-use super::gates::{Gates, later};
 use super::CHUNK;
+use super::gates::{Gates, later};
 use crate::cpu::lanes::{Lanes, WIDTH};
 use crate::cpu::small_product::{Left, product};
 

@@ -36,7 +36,14 @@ impl<'a> Rows<'a> {
     /// Convolution and SiLU of the `dim` channels from `channel` on of one token, to `out`, which is filled up
     /// with zeros. Returns the sum of the squares.
     #[inline(always)]
-    pub fn activated<L: Lanes>(&self, l: L, token: usize, channel: usize, dim: usize, out: &mut [f32]) -> f32 {
+    pub fn activated<L: Lanes>(
+        &self,
+        l: L,
+        token: usize,
+        channel: usize,
+        dim: usize,
+        out: &mut [f32],
+    ) -> f32 {
         match self.width() {
             4 => self.of_width::<L, 4>(l, token, channel, dim, out),
             _ => self.of_any_width(l, token, channel, dim, out),

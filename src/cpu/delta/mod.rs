@@ -4,7 +4,7 @@
 //! Comes in: what the projections made of some tokens, and the state. Goes out: what the output projection reads,
 //! written over the gate, and the state after these tokens. A piece of work is a key head with the value heads
 //! that read it: all its tokens in order, with everything it needs in the core's own cache. The formulas stand
-//! in the file of the layer; here it takes tokens one by one ([`step`]) or [`CHUNK`] at a time ([`chunk`]).
+//! in the file of the layer; here it takes tokens one by one or [`CHUNK`] at a time.
 
 #![expect(unsafe_code, reason = "heads write to parts of the same rows")]
 

@@ -75,7 +75,13 @@ impl Case {
                 gate: &mut self.gate[at(shape.value_channels())],
             };
             let step = (shape.key_dim + 1) * shape.value_dim;
-            mix(isa, &shape, &weights, tokens, State { conv: &mut self.before, memory: &mut self.memory, step });
+            mix(
+                isa,
+                &shape,
+                &weights,
+                tokens,
+                State { conv: &mut self.before, memory: &mut self.memory, step },
+            );
             done += length;
         }
         self.gate.clone()
@@ -109,7 +115,15 @@ impl Case {
         (out, memory)
     }
 
-    fn answer(&self, token: usize, head: usize, q: &[f64], k: &[f64], v: &[f64], memory: &mut [f64]) -> Vec<f64> {
+    fn answer(
+        &self,
+        token: usize,
+        head: usize,
+        q: &[f64],
+        k: &[f64],
+        v: &[f64],
+        memory: &mut [f64],
+    ) -> Vec<f64> {
         let shape = &self.shape;
         let at = token * shape.value_heads + head;
         let x = f64::from(self.decay[at]) + f64::from(self.bias[head]);
@@ -186,8 +200,14 @@ proptest! {
     }
 }
 
-const RELEASED: Shape =
-    Shape { key_heads: 2, value_heads: 4, key_dim: 128, value_dim: 128, conv_width: 4, order: Order::Grouped };
+const RELEASED: Shape = Shape {
+    key_heads: 2,
+    value_heads: 4,
+    key_dim: 128,
+    value_dim: 128,
+    conv_width: 4,
+    order: Order::Grouped,
+};
 
 #[test]
 fn heads_as_large_as_in_released_models_agree_too() {

@@ -87,7 +87,8 @@ mod tests {
                 let [exps, silus, sigmoids, _] = run(isa, All(x));
                 for (lane, x) in x.iter().enumerate() {
                     let x = f64::from(*x);
-                    let close = |got: f32, exact: f64| (f64::from(got) - exact).abs() / exact.abs().max(1e-37);
+                    let close =
+                        |got: f32, exact: f64| (f64::from(got) - exact).abs() / exact.abs().max(1e-37);
                     assert!(close(exps[lane], x.exp()) < 3e-7, "exp({x}) on {}", isa.name());
                     let sigmoid = 1.0 / (1.0 + (-x).exp());
                     assert!(close(sigmoids[lane], sigmoid) < 6e-7, "sigmoid({x}) on {}", isa.name());
@@ -109,7 +110,11 @@ mod tests {
             assert!(silus[2].abs() < 1e-30 && silus[3] == 1000.0 && silus[5] == 1e30);
             assert!(sigmoids[2] < 1e-30 && sigmoids[3] == 1.0);
             assert!((erfs[2] + 1.0).abs() < 1e-6 && (erfs[3] - 1.0).abs() < 1e-6);
-            assert!(run(isa, All([f32::NAN; WIDTH])).as_flattened().iter().all(|y| y.is_nan()), "{}", isa.name());
+            assert!(
+                run(isa, All([f32::NAN; WIDTH])).as_flattened().iter().all(|y| y.is_nan()),
+                "{}",
+                isa.name()
+            );
         }
     }
 

@@ -191,7 +191,11 @@ mod tests {
         for isa in Isa::available() {
             let mut x = [f32::NAN, 1e30, -1e30, 0.0];
             silu_mul(isa, &mut x, &[1.0; 4]);
-            assert!(x[0].is_nan() && x[1] == 1e30 && x[2].abs() < 1e-7 && x[3] == 0.0, "{x:?} on {}", isa.name());
+            assert!(
+                x[0].is_nan() && x[1] == 1e30 && x[2].abs() < 1e-7 && x[3] == 0.0,
+                "{x:?} on {}",
+                isa.name()
+            );
             let mut x = [1.0, 1.0, 1.0, 1.0];
             sigmoid_mul(isa, &mut x, &[f32::NAN, 1e30, -1e30, 0.0]);
             assert!(x[0].is_nan() && x[1] == 1.0 && x[2] < 1e-30 && x[3] == 0.5, "{x:?} on {}", isa.name());

@@ -144,7 +144,10 @@ mod tests {
         let row = |row: &[f32]| {
             let mean = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / row.len() as f64;
             let scale = 1.0 / (mean + f64::from(eps)).sqrt();
-            row.iter().zip(weight).map(|(x, w)| (f64::from(*x) * scale * f64::from(*w)) as f32).collect::<Vec<_>>()
+            row.iter()
+                .zip(weight)
+                .map(|(x, w)| (f64::from(*x) * scale * f64::from(*w)) as f32)
+                .collect::<Vec<_>>()
         };
         x.chunks(weight.len()).flat_map(row).collect()
     }
