@@ -6,6 +6,7 @@ use super::attention::Attention;
 use super::cache::{Cache, KvType, LayerCache};
 use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
+use super::kernels::add;
 use super::linear::{Linear, Matrix};
 use super::norm::RmsNorm;
 use super::rope::Rope;
@@ -138,12 +139,16 @@ impl Decoder {
     fn layers_forward(&self, ids: &[u32], rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
         let ids = Tensor::new(ids, &self.device)?;
         let mut x = self.embedding.rows(&ids, self.dtype)?;
-        let offset = cache.len();
+        let Some(first) = self.layers.first() else { return Ok(x) };
+        let (offset, mut normed) = (cache.len(), first.input_norm.forward(&x)?);
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = layer.input_norm.forward(&x)?;
             let mixed = layer.mixer.forward(&normed, rope, cache.layer(index), offset)?;
-            x = (x + mixed)?;
-            x = (&x + layer.feed_forward.forward(&layer.post_norm.forward(&x)?)?)?;
+            let between = layer.post_norm.after_adding(&mut x, mixed)?;
+            let made = layer.feed_forward.forward(&between)?;
+            match self.layers.get(index + 1) {
+                Some(next) => normed = next.input_norm.after_adding(&mut x, made)?,
+                None => x = add(x, &made)?,
+            }
         }
         Ok(x)
     }

@@ -14,17 +14,19 @@
 //! (I + lower(β k kᵀ ∘ D)) V' = β (v − s k S);   o = s q S + lower(q kᵀ ∘ D) V';   S ← s_last S + (k · s_last/s)ᵀ V'
 //! ```
 //!
-//! All of this is f32, whatever the type of the activations. The paper: Yang, Kautz, Hatamizadeh,
-//! "Gated Delta Networks" (2024).
+//! All of this is f32, whatever the type of the activations. On the CPU in f32 all but the projections is one
+//! kernel; what stands here as candle's operations is its plain twin and what other devices run. The
+//! paper: Yang, Kautz, Hatamizadeh, "Gated Delta Networks" (2024).
 
 use candle_core::{DType, Result, Tensor};
-use rayon::prelude::*;
 
 pub use super::delta_state::ValueHeadOrder;
 use super::delta_state::{DeltaHeads, DeltaState};
-use super::kernels::{SplitHeads, causal_conv, chunk_decay, chunk_inverse, delta_step, scale_add, silu_mul};
+use super::kernels::{SplitHeads, causal_conv, chunk_decay, chunk_inverse, delta_step, silu_mul};
 use super::linear::Linear;
 use super::norm::RmsNorm;
+
+mod on_cpu;
 
 /// Tokens per chunk. A power of two: the inversion by halves pads others.
 const CHUNK: usize = 64;
@@ -32,6 +34,14 @@ const CHUNK: usize = 64;
 /// So many tokens or fewer are mixed one by one. Measured on two cores with 16 and with 32 value heads: at
 /// three the forms take the same time, at four the chunked one is faster.
 const FEW: usize = 3;
+
+/// What the projections made of some tokens, each (tokens, its channels) in the type of the activations.
+struct Projected {
+    qkv: Tensor,
+    gate: Tensor,
+    beta: Tensor,
+    decay: Tensor,
+}
 
 /// Weights of one layer.
 #[derive(Clone, Debug)]
@@ -67,17 +77,35 @@ impl DeltaNet {
     ///
     /// An error may leave `state` between two tokens: restore or reset it.
     pub fn forward(&self, x: &Tensor, state: &mut DeltaState) -> Result<Tensor> {
-        let tokens = x.dim(0)?;
-        let qkv = self.qkv.forward(x)?;
-        let gates = self.gates(x)?;
+        let projected = self.project(x)?;
+        let mixed = match on_cpu::applies(self, &projected, state) {
+            true => on_cpu::mix(self, projected, state)?,
+            false => self.plain(projected, state)?,
+        };
+        self.output.forward(&mixed)
+    }
+
+    fn project(&self, x: &Tensor) -> Result<Projected> {
+        Ok(Projected {
+            qkv: self.qkv.forward(x)?,
+            gate: self.gate.forward(x)?,
+            beta: self.beta.forward(x)?,
+            decay: self.decay.forward(x)?,
+        })
+    }
+
+    /// All between the projections in candle's operations, for every device.
+    fn plain(&self, projected: Projected, state: &mut DeltaState) -> Result<Tensor> {
+        let Projected { qkv, gate, beta, decay } = projected;
+        let (tokens, dtype) = (qkv.dim(0)?, qkv.dtype());
+        let gates = self.gates(&beta, &decay)?;
         let mixed = match tokens <= FEW {
             true => self.one_by_one(&qkv, &gates, state)?,
             false => self.by_chunk(&qkv, &gates, state)?,
         };
         let norm = RmsNorm::new(self.norm.clone(), self.eps);
-        let normed = norm.forward(&mixed)?.reshape((tokens, self.heads.value_channels()))?;
-        let gate = self.gate.forward(x)?.to_dtype(DType::F32)?;
-        self.output.forward(&silu_mul(gate, &normed)?.to_dtype(x.dtype())?)
+        let normed = norm.forward(&mixed.contiguous()?)?.reshape((tokens, self.heads.value_channels()))?;
+        silu_mul(gate.to_dtype(DType::F32)?, &normed)?.to_dtype(dtype)
     }
 
     /// Bytes of the weights as stored.
@@ -89,10 +117,10 @@ impl DeltaNet {
     }
 
     /// Logarithm of the decay (≤ 0), then β: (2, value_heads, tokens) f32.
-    fn gates(&self, x: &Tensor) -> Result<Tensor> {
-        let a = self.decay.forward(x)?.to_dtype(DType::F32)?.broadcast_add(&self.decay_bias)?;
+    fn gates(&self, beta: &Tensor, decay: &Tensor) -> Result<Tensor> {
+        let a = decay.to_dtype(DType::F32)?.broadcast_add(&self.decay_bias)?;
         let log_decay = softplus(&a)?.broadcast_mul(&self.decay_rate)?;
-        let beta = candle_nn::ops::sigmoid(&self.beta.forward(x)?.to_dtype(DType::F32)?)?;
+        let beta = candle_nn::ops::sigmoid(&beta.to_dtype(DType::F32)?)?;
         Tensor::stack(&[log_decay, beta], 0)?.transpose(1, 2)?.contiguous()
     }
 
@@ -128,14 +156,9 @@ impl DeltaNet {
         // Beyond the last token nothing decays (0) and nothing is corrected (0).
         let gates = gates.pad_with_zeros(2, 0, chunks * chunk - tokens)?;
         let gates = gates.contiguous()?.reshape((2, heads.value_heads, chunks, chunk))?;
-        let mixed = match qkv.device().is_cpu() {
-            true => self.head_by_head(&split, &gates, &state.recurrent()?)?,
-            false => vec![self.all_heads(&split, &gates, &state.recurrent()?)?],
-        };
-        let (answers, memories): (Vec<_>, Vec<_>) = mixed.into_iter().map(|m| (m.answers, m.memory)).unzip();
-        state.store(&Tensor::cat(&memories, 0)?)?;
-        // Each (tokens, its heads, value_dim).
-        Tensor::cat(&answers, 1)?.narrow(0, 0, tokens)
+        let mixed = self.all_heads(&split, &gates, &state.recurrent()?)?;
+        state.store(&mixed.memory)?;
+        mixed.answers.narrow(0, 0, tokens)
     }
 
     /// All heads in each product: few launches, for devices that are wide.
@@ -148,26 +171,6 @@ impl DeltaNet {
             gates: gates.clone(),
         };
         heads.mix(memory.force_contiguous()?)
-    }
-
-    /// One head at a time on each core, whose caches hold all that a head needs. What heads share is
-    /// only read meanwhile, and no head waits for another.
-    fn head_by_head(&self, split: &SplitHeads, gates: &Tensor, memory: &Tensor) -> Result<Vec<Mixed>> {
-        let keyed = stacked(&split.keyed)?;
-        let of_key_head = |head: usize| scores(&keyed.narrow(0, head, 1)?);
-        let shared: Vec<Tensor> =
-            (0..self.heads.key_heads).into_par_iter().map(of_key_head).collect::<Result<_>>()?;
-        let of_value_head = |head: usize| {
-            let key_head = self.order.key_head(head, &self.heads);
-            let chunks = Chunks {
-                scores: shared[key_head].clone(),
-                keyed: keyed.narrow(0, key_head, 1)?,
-                values: split.values.narrow(0, head, 1)?,
-                gates: gates.narrow(1, head, 1)?,
-            };
-            chunks.mix(memory.narrow(0, head, 1)?.force_contiguous()?)
-        };
-        (0..self.heads.value_heads).into_par_iter().map(of_value_head).collect()
     }
 }
 
@@ -209,27 +212,27 @@ struct Mixed {
 }
 
 impl Chunks {
-    /// Runs the chunks in order. `memory` (heads, key_dim, value_dim) is written to.
+    /// Runs the chunks in order, from `memory` (heads, key_dim, value_dim) on.
     fn mix(&self, mut memory: Tensor) -> Result<Mixed> {
         let (_, chunks, size, _) = self.values.dims4()?;
         let (log_decay, beta) = (self.gates.get(0)?, self.gates.get(1)?);
         let decay = chunk_decay(&self.scores, &log_decay, &beta)?;
-        let solved = chunk_inverse(decay.between_keys, &beta)?;
-        let forgotten = decay.from_start.neg()?;
+        let solved = chunk_inverse(&decay.between_keys, &beta)?;
         let mut answers = Vec::with_capacity(chunks);
         for chunk in 0..chunks {
             let of = |x: &Tensor| x.narrow(1, chunk, 1)?.squeeze(1);
             let keyed = of(&self.keyed)?;
             let said = keyed.matmul(&memory)?; // (heads, 2 · size, value_dim)
             let of_keys = said.narrow(1, size, size)?;
-            let missing = scale_add(of_keys, &of(&forgotten)?, &of(&self.values)?)?;
+            let start = of(&decay.from_start)?.unsqueeze(2)?;
+            let missing = (of(&self.values)? - of_keys.broadcast_mul(&start)?)?;
             let corrections = of(&solved)?.matmul(&missing)?;
             let recent = of(&decay.within)?.matmul(&corrections)?;
-            let start = of(&decay.from_start)?;
-            answers.push(scale_add(said.narrow(1, 0, size)?, &start, &recent)?.transpose(0, 1)?);
+            let asked = said.narrow(1, 0, size)?.broadcast_mul(&start)?;
+            answers.push((asked + recent)?.transpose(0, 1)?);
             let kept = corrections.broadcast_mul(&of(&decay.to_end)?.unsqueeze(2)?)?;
             let learnt = keyed.narrow(1, size, size)?.transpose(1, 2)?.matmul(&kept)?;
-            memory = scale_add(memory, &start.narrow(1, size - 1, 1)?, &learnt)?;
+            memory = (memory.broadcast_mul(&start.narrow(1, size - 1, 1)?)? + learnt)?;
         }
         Ok(Mixed { answers: Tensor::cat(&answers, 0)?, memory })
     }

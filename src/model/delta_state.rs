@@ -5,6 +5,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::kernels::read;
+
 /// Heads of a gated delta net, and the width of its convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeltaHeads {
@@ -93,7 +95,7 @@ impl DeltaState {
         Ok(Self {
             heads,
             conv: Tensor::zeros((rows, heads.conv_channels()), dtype, device)?,
-            memory: Tensor::zeros(memory, DType::F32, device)?,
+            memory: zeros_for_vectors(memory, device)?,
         })
     }
 
@@ -129,6 +131,11 @@ impl DeltaState {
         Ok(self.conv.clone())
     }
 
+    /// The rows before the convolution, which a kernel writes in place.
+    pub(super) fn rows(&self) -> &Tensor {
+        &self.conv
+    }
+
     /// Matrices with one more row a head, which a kernel writes in place.
     pub(super) fn memory(&self) -> &Tensor {
         &self.memory
@@ -151,6 +158,19 @@ impl DeltaState {
         };
         self.conv.slice_set(&last, 0, 0)
     }
+}
+
+/// Zeros which on the CPU begin where a vector of 64 bytes may begin: one that lies across two cache lines costs
+/// two reads.
+fn zeros_for_vectors(shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    const VECTOR: usize = 64;
+    let count = shape.0 * shape.1 * shape.2;
+    if !device.is_cpu() {
+        return Tensor::zeros(shape, DType::F32, device);
+    }
+    let room = Tensor::zeros(count + VECTOR / size_of::<f32>(), DType::F32, device)?;
+    let skipped = read(&room)?.slice()?.as_ptr().align_offset(VECTOR).min(VECTOR / size_of::<f32>());
+    room.narrow(0, skipped, count)?.reshape(shape)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod functions;
 mod portable;
 
 use super::isa::Isa;
@@ -58,6 +59,18 @@ pub trait Lanes: Copy + Send + Sync {
     /// a + b.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
 
+    /// a − b.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// a / b.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The smaller of each pair; where one is no number, `b`.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// 2ⁿ of each whole number n in [-126, 127].
+    fn two_to_the(self, n: Self::V) -> Self::V;
+
     /// a · b + c, rounded once or twice.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
@@ -78,6 +91,22 @@ pub trait Lanes: Copy + Send + Sync {
 
     /// Asks for the cache line of `at`, which will be read soon.
     fn prefetch<T>(self, at: &T);
+
+    /// Up to 16 numbers, then zeros.
+    #[inline(always)]
+    fn load_some(self, from: &[f32]) -> Self::V {
+        let mut whole = [0f32; LANES];
+        whole[..from.len()].copy_from_slice(from);
+        self.load(&whole)
+    }
+
+    /// The first numbers, as many as `to` takes.
+    #[inline(always)]
+    fn store_some(self, v: Self::V, to: &mut [f32]) {
+        let mut whole = [0f32; LANES];
+        self.store(v, &mut whole);
+        to.copy_from_slice(&whole[..to.len()]);
+    }
 }
 
 /// Work that is written over [`Lanes`]; `run` must be `#[inline(always)]`, and so must all it calls.

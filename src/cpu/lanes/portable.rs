@@ -61,6 +61,27 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        each(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        each(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        each(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn two_to_the(self, n: Self::V) -> Self::V {
+        // 1.5 · 2²³ more, and the number stands in the low bits.
+        n.map(|n| f32::from_bits(((n + 12_582_912.0).to_bits() << 23).wrapping_add(0x3f80_0000)))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, mut c: Self::V) -> Self::V {
         for ((c, a), b) in c.iter_mut().zip(a).zip(b) {
             *c += a * b;
@@ -123,4 +144,13 @@ fn exp2(x: f32) -> f32 {
         p = p * f + c;
     }
     p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+}
+
+#[inline(always)]
+fn each(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    let mut out = a;
+    for (o, b) in out.iter_mut().zip(b) {
+        *o = f(*o, b);
+    }
+    out
 }

@@ -4,7 +4,7 @@ mod attention;
 mod delta_net;
 mod feed_forward;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::model::decoder::{Decoder, Layer, Mixer};
 use crate::model::linear::{Linear, Matrix};

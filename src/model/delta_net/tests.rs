@@ -186,15 +186,34 @@ fn state(heads: DeltaHeads) -> DeltaState {
     DeltaState::new(heads, DType::F32, &Device::Cpu).expect("memory")
 }
 
-/// Runs `x` (tokens, HIDDEN) in pieces of the lengths given, the last as long as it takes.
+/// A way through the layer.
+type Forward<'a> = &'a dyn Fn(&DeltaNet, &Tensor, &mut DeltaState) -> Result<Tensor>;
+
+/// Candle's operations, on whichever device.
+fn plain(layer: &DeltaNet, x: &Tensor, state: &mut DeltaState) -> Result<Tensor> {
+    layer.output.forward(&layer.plain(layer.project(x)?, state)?)
+}
+
 fn in_pieces(layer: &DeltaNet, x: &Tensor, pieces: &[usize], state: &mut DeltaState) -> Tensor {
+    pieces_through(&DeltaNet::forward, layer, x, pieces, state)
+}
+
+/// Runs `x` (tokens, HIDDEN) in pieces of the lengths given, the last as long as it takes.
+fn pieces_through(
+    forward: Forward,
+    layer: &DeltaNet,
+    x: &Tensor,
+    pieces: &[usize],
+    state: &mut DeltaState,
+) -> Tensor {
     let (tokens, mut start, mut out) = (x.dim(0).expect("rows"), 0, Vec::new());
     for length in pieces.iter().copied().chain(std::iter::repeat(usize::MAX)) {
         let length = length.min(tokens - start);
         if length == 0 {
             break;
         }
-        out.push(layer.forward(&x.narrow(0, start, length).expect("in range"), state).expect("shapes fit"));
+        let piece = x.narrow(0, start, length).expect("in range");
+        out.push(forward(layer, &piece, state).expect("shapes fit"));
         start += length;
     }
     Tensor::cat(&out, 0).expect("rows of one width")
@@ -297,22 +316,24 @@ fn one_key_corrected_in_full_again_and_again_stays_stable() {
 }
 
 #[test]
-fn all_heads_at_once_is_the_same_as_one_by_one() {
-    for order in [ValueHeadOrder::Grouped, ValueHeadOrder::Tiled] {
-        let layer = Weights::new(heads(2, 3), 19).layer(order);
-        let x = tensor(&inputs(128, 20), 128);
-        let mut before = state(layer.heads);
-        layer.forward(&x, &mut before).unwrap();
-        let split = layer.convolve(&layer.qkv.forward(&x).unwrap(), &before, CHUNK).unwrap();
-        let gates = layer.gates(&x).unwrap().reshape((2, 6, 2, CHUNK)).unwrap();
-        let memory = before.recurrent().unwrap();
-        let at_once = layer.all_heads(&split, &gates, &memory).unwrap();
-        let one_by_one = layer.head_by_head(&split, &gates, &memory).unwrap();
-        let (answers, memories): (Vec<_>, Vec<_>) =
-            one_by_one.into_iter().map(|m| (m.answers, m.memory)).unzip();
-        let exact = |x: Tensor| flat(&x).into_iter().map(f64::from).collect::<Vec<_>>();
-        assert!(difference(&at_once.answers, &exact(Tensor::cat(&answers, 1).unwrap())) < 1e-6);
-        assert!(difference(&at_once.memory, &exact(Tensor::cat(&memories, 0).unwrap())) < 1e-6);
+fn the_plain_twin_gives_what_the_specification_gives() {
+    for (key_heads, group) in [(3, 1), (2, 3)] {
+        let weights = Weights::new(heads(key_heads, group), 19);
+        let x = inputs(200, 20);
+        let mut reference = Reference::new(&weights);
+        let expected = reference.run(&x);
+        let orders = [(ValueHeadOrder::Grouped, &weights), (ValueHeadOrder::Tiled, &weights.tiled())];
+        for (order, weights) in orders {
+            for cut in [&[][..], &[70, 41, 2, 38, 1], &[1; 20]] {
+                let (layer, mut after) = (weights.layer(order), state(weights.heads));
+                let got = pieces_through(&plain, &layer, &tensor(&x, 200), cut, &mut after);
+                assert!(difference(&got, &expected) < TOLERANCE, "{order:?} cut {cut:?}");
+                if order == ValueHeadOrder::Grouped {
+                    assert!(difference(&after.recurrent().unwrap(), &reference.memory) < TOLERANCE);
+                    assert!(difference(&after.conv().unwrap(), &reference.conv[1..].concat()) < TOLERANCE);
+                }
+            }
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
 
+use crate::cpu::isa::isa;
+use crate::cpu::rows;
+
 /// `sum` (tokens, hidden) in f32 plus `weights[i]` · `rows[i]` at row `ids[i]`.
 ///
 /// `rows` is (n, hidden), `ids` (n,) in u32, `weights` (n,) in f32. On the CPU `sum` itself is changed,
@@ -48,7 +51,7 @@ impl InplaceOp2 for AddRows {
             let Some(sum) = sum.chunks_mut(self.hidden).nth(*id as usize) else {
                 candle_core::bail!("a row cannot be added to row {id} of fewer");
             };
-            sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x);
+            rows::scale_add(isa(), sum, *weight, row);
         }
         Ok(())
     }

@@ -3,20 +3,21 @@
 //!
 //! On CPU in f32 the fused loop runs; every other device and type takes the plain form.
 
+mod add;
 mod add_rows;
 mod causal_conv;
 mod causal_softmax;
 mod chunk_decay;
 mod chunk_inverse;
 mod delta_step;
-mod dot;
 mod exp;
 mod full_softmax;
 mod gelu;
 mod route;
-mod scale_add;
 mod silu_mul;
+mod slices;
 
+pub use add::add;
 pub use add_rows::add_rows;
 pub use causal_conv::{SplitHeads, causal_conv};
 pub use causal_softmax::causal_softmax;
@@ -26,13 +27,13 @@ pub use delta_step::delta_step;
 pub use full_softmax::full_softmax;
 pub use gelu::gelu;
 pub use route::{Groups, Picks, pick};
-pub use scale_add::scale_add;
-pub use silu_mul::silu_mul;
+pub use silu_mul::{sigmoid_mul, silu_mul};
+pub use slices::{read, write};
 
 use candle_core::{DType, Layout, Result, Tensor};
 
 /// Whether the fused CPU loops apply to `x`.
-fn is_plain_f32(x: &Tensor) -> bool {
+pub(super) fn is_plain_f32(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
 }
 

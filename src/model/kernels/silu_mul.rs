@@ -1,45 +1,31 @@
-//! `silu(gate) ∘ up` in one pass.
+//! Gates, in one pass: `silu(gate) ∘ up`, and `x ∘ sigmoid(gate)`.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
-use super::exp::exp;
+use super::slices::{read, write};
+use crate::cpu::isa::isa;
+use crate::cpu::rows;
 
-/// Numbers per parallel piece: enough work to be worth handing out.
-const PIECE: usize = 8192;
-
-/// `silu(gate) ∘ up`, both of one shape.
+/// `silu(gate) ∘ up`, both of one shape and each in memory of its own. On the CPU in f32 `gate` itself is changed.
 pub fn silu_mul(gate: Tensor, up: &Tensor) -> Result<Tensor> {
-    if !super::is_plain_f32(&gate) || !super::is_plain_f32(up) {
+    if !super::is_plain_f32(&gate) || !super::is_plain_f32(up) || gate.dims() != up.dims() {
         return candle_nn::ops::silu(&gate)? * up;
     }
-    gate.inplace_op2(up, &SiluMul)?;
+    let up = read(up)?;
+    let up = up.slice()?;
+    write(&gate, |gate| rows::silu_mul(isa(), gate, up))?;
     Ok(gate)
 }
 
-struct SiluMul;
-
-impl InplaceOp2 for SiluMul {
-    fn name(&self) -> &'static str {
-        "silu-mul"
+/// `x ∘ sigmoid(gate)`, both of one shape and each in memory of its own. On the CPU in f32 `x` itself is changed.
+pub fn sigmoid_mul(x: Tensor, gate: &Tensor) -> Result<Tensor> {
+    if !super::is_plain_f32(&x) || !super::is_plain_f32(gate) || x.dims() != gate.dims() {
+        return x * candle_nn::ops::sigmoid(gate)?;
     }
-
-    fn cpu_fwd(
-        &self,
-        gate: &mut CpuStorage,
-        gate_at: &Layout,
-        up: &CpuStorage,
-        up_at: &Layout,
-    ) -> Result<()> {
-        let gate = &mut super::f32_slice(gate)?[super::contiguous_range(gate_at)?];
-        let up = &up.as_slice::<f32>()?[super::contiguous_range(up_at)?];
-        gate.par_chunks_mut(PIECE).zip(up.par_chunks(PIECE)).for_each(|(gate, up)| {
-            for (g, u) in gate.iter_mut().zip(up) {
-                *g = *g / (1.0 + exp(-*g)) * u;
-            }
-        });
-        Ok(())
-    }
+    let gate = read(gate)?;
+    let gate = gate.slice()?;
+    write(&x, |x| rows::sigmoid_mul(isa(), x, gate))?;
+    Ok(x)
 }
 
 #[cfg(test)]
@@ -51,13 +37,18 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20))]
         #[test]
-        fn agrees_with_the_plain_form(rows in 1usize..5, columns in 1usize..5000, spread in 0.1f32..40.0) {
-            let gate = Tensor::randn(0f32, spread, (rows, columns), &Device::Cpu).unwrap();
-            let up = Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu).unwrap();
-            let expected = (candle_nn::ops::silu(&gate).unwrap() * &up).unwrap();
-            let got = silu_mul(gate, &up).unwrap();
-            let worst = (got - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            prop_assert!(worst < 5e-5 * (1.0 + spread), "{worst}");
+        fn both_agree_with_the_plain_form(rows in 1usize..5, columns in 1usize..5000, spread in 0.1f32..40.0) {
+            let randn = |spread: f32| Tensor::randn(0f32, spread, (rows, columns), &Device::Cpu).unwrap();
+            let (gate, x) = (randn(spread), randn(1.0));
+            let worst = |got: &Tensor, expected: &Tensor| {
+                (got - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
+            };
+            let expected = (&x * candle_nn::ops::sigmoid(&gate).unwrap()).unwrap();
+            let got = sigmoid_mul(x.force_contiguous().unwrap(), &gate).unwrap();
+            prop_assert!(worst(&got, &expected) < 5e-6);
+            let expected = (candle_nn::ops::silu(&gate).unwrap() * &x).unwrap();
+            let got = silu_mul(gate, &x).unwrap();
+            prop_assert!(worst(&got, &expected) < 5e-6 * (1.0 + spread));
         }
     }
 }
