@@ -1,5 +1,6 @@
 //! What was typed: clap's view of the command line. What it means is [`crate::config`]'s.
 
+mod bench;
 mod rag;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::bench::BenchArgs;
 pub use self::rag::{RagArgs, RagArm, RouterChoice};
 use crate::units::{parse_percent, parse_tokens};
 
@@ -52,6 +54,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the completion script of a shell.
     Completions(CompletionsArgs),
+    /// Time one kind of work on one file and nothing else: for benches/peers.py.
+    #[command(hide = true)]
+    Bench(BenchArgs),
 }
 
 /// What the plan of a run is made of, which `--resume` takes from the run itself.

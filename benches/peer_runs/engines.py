@@ -74,10 +74,11 @@ class Ctxbench:
     def visit(self, cell, files):
         path = files.folder(cell) if cell.type == FOLDER else files.gguf(cell)
         steps = DECODE_STEPS if cell.kind == "decode" else 0
+        floats = {"bf16": "bf16", FOLDER: "bf16", "f16": "f16"}.get(cell.type.lower(), "f32")
         warm_up = 0 if cell.kind == "start" else cell.warm_up_tokens
         work = ["--depth", cell.tokens] if cell.kind == "decode" else ["--prefill", cell.tokens]
         ran = quiet.run([self.program, "bench", path, *work, "--steps", steps, "--runs", cell.samples,
-                         "--warm-up", warm_up, "--threads", self.threads])
+                         "--warm-up", warm_up, "--dtype", floats, "--threads", self.threads])
         return Visit([] if cell.kind == "start" else json.loads(ran.out)["tokens_per_s"], ran)
 
 

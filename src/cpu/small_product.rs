@@ -2,7 +2,7 @@
 //!
 //! Nothing is packed: the right factor is read in rows, the left one a number at a time, so it may lie transposed.
 
-use super::lanes::{Lanes, LANES};
+use super::lanes::{LANES, Lanes};
 
 /// A matrix of which number (row, column) stands at `row · row_step + column · column_step`.
 #[derive(Clone, Copy)]

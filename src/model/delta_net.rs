@@ -86,12 +86,9 @@ impl DeltaNet {
     }
 
     fn project(&self, x: &Tensor) -> Result<Projected> {
-        Ok(Projected {
-            qkv: self.qkv.forward(x)?,
-            gate: self.gate.forward(x)?,
-            beta: self.beta.forward(x)?,
-            decay: self.decay.forward(x)?,
-        })
+        let [qkv, gate, beta, decay] =
+            Linear::forward_all([&self.qkv, &self.gate, &self.beta, &self.decay], x)?;
+        Ok(Projected { qkv, gate, beta, decay })
     }
 
     /// All between the projections in candle's operations, for every device.

@@ -5,7 +5,7 @@
 
 use super::CHUNK;
 use super::gates::{Gates, later};
-use crate::cpu::lanes::{Lanes, LANES};
+use crate::cpu::lanes::{LANES, Lanes};
 use crate::cpu::small_product::{Left, product};
 
 /// Products of the queries, then of the keys, of a chunk with its keys: rows of [`CHUNK`] numbers, of which those

@@ -1,6 +1,6 @@
 //! The short convolution over tokens and what follows it: activation, and unit length of queries and keys.
 
-use crate::cpu::lanes::{Lanes, LANES, functions};
+use crate::cpu::lanes::{LANES, Lanes, functions};
 
 /// Added to the squared length of a query or key, as the reference has it.
 const LENGTH_EPS: f32 = 1e-6;

@@ -8,7 +8,7 @@ use super::gates::{self, Gates};
 use super::scratch::Kept;
 use super::step::{Token, step};
 use super::{CHUNK, Shape, Weights};
-use crate::cpu::lanes::{Kernel, Lanes, LANES, functions};
+use crate::cpu::lanes::{Kernel, LANES, Lanes, functions};
 
 /// So many tokens or fewer go through the memory one by one.
 const FEW: usize = 3;

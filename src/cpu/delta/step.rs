@@ -1,7 +1,7 @@
 //! One token through the memory of one value head, in place: the matrix is read once from memory and once more
 //! from the core's cache, and written once.
 
-use crate::cpu::lanes::{Lanes, LANES};
+use crate::cpu::lanes::{LANES, Lanes};
 
 /// What a head takes in at one token.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::PIECE;
 use crate::cpu::isa::Isa;
-use crate::cpu::lanes::{Kernel, Lanes, LANES, functions, run};
+use crate::cpu::lanes::{Kernel, LANES, Lanes, functions, run};
 use crate::cpu::pool;
 
 /// What becomes of a number `x` and the number `y` at its place.

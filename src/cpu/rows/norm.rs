@@ -4,7 +4,7 @@
 
 use super::PIECE;
 use crate::cpu::isa::Isa;
-use crate::cpu::lanes::{Kernel, Lanes, LANES, run};
+use crate::cpu::lanes::{Kernel, LANES, Lanes, run};
 use crate::cpu::pool::{self, Shared};
 
 /// Each row of `x` over the root of its mean square, times `weight`: `x / sqrt(mean(x²) + eps) · weight`, to `out`.
