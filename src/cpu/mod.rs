@@ -4,6 +4,11 @@
 //! memory to threads, and in the folders named after an instruction set. Each kernel has a plain twin and a
 //! test that holds the two together. Which set runs is decided once, at run time, by [`isa`].
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub mod buffer;
 pub mod isa;
+pub mod peak;
 pub mod pool;

@@ -1,0 +1,3 @@
+//! Kernels in 512-bit vectors.
+
+pub(super) mod peak;
