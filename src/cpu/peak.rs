@@ -7,10 +7,10 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
 use super::isa::Isa;
 use super::pool;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 
 /// Bytes that one thread reads at a time.
 const PIECE: usize = 4 << 20;
@@ -152,7 +152,7 @@ fn portable_int8(turns: u32) -> u64 {
 
 fn portable_f32(turns: u32) -> u64 {
     let (left, right) = (black_box([1.0_f32; 16]), black_box([1.0_f32; 16]));
-    let mut sums = [[0.0_f32; 16]; LANES / 16];
+    let mut sums = black_box([[0.0_f32; 16]; LANES / 16]);
     for _ in 0..turns {
         for sums in &mut sums {
             for ((sum, a), b) in sums.iter_mut().zip(&left).zip(&right) {

@@ -38,6 +38,7 @@ pub fn settle(requested: Option<u32>) -> Result<u32, ThreadsError> {
     if by_itself != wanted || candle.unwrap_or(by_itself) != wanted {
         restart(wanted)?;
     }
+    crate::cpu::pool::set_threads(wanted as usize);
     // Fails only if the pool exists already; then it was made from the same variables.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(wanted as usize).build_global();
     if let Err(error) = pool {

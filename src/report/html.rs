@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{growth, palette, plots, trace};
+use super::charts::{growth, palette, plots, roof, trace};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
 use super::headline::{self, Headline};
@@ -153,7 +153,8 @@ fn note(note: &notes::Note) -> NoteView {
 }
 
 fn figures(document: &Document) -> Result<Vec<Figure>, String> {
-    let charts = [plots::charts(document), growth::charts(document), trace::charts(document)];
+    let charts =
+        [plots::charts(document), roof::charts(document), growth::charts(document), trace::charts(document)];
     charts.into_iter().flatten().enumerate().map(figure).collect()
 }
 

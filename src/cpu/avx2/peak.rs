@@ -44,9 +44,10 @@ fn int8(turns: u32) -> u64 {
         }
     }
     let ones = _mm256_set1_epi16(1);
-    let words = sums.iter().map(|sum| _mm256_madd_epi16(*sum, ones)).fold(_mm256_setzero_si256(), |all, sum| {
-        _mm256_add_epi32(all, sum)
-    });
+    let words = sums
+        .iter()
+        .map(|sum| _mm256_madd_epi16(*sum, ones))
+        .fold(_mm256_setzero_si256(), |all, sum| _mm256_add_epi32(all, sum));
     total(words)
 }
 
@@ -60,7 +61,7 @@ fn total(words: __m256i) -> u64 {
 #[target_feature(enable = "avx2,fma")]
 fn f32(turns: u32) -> u64 {
     let (a, b) = (black_box(_mm256_set1_ps(1.0)), black_box(_mm256_set1_ps(1.0)));
-    let mut sums = [_mm256_setzero_ps(); SUMS];
+    let mut sums = black_box([_mm256_setzero_ps(); SUMS]);
     for _ in 0..turns {
         for sum in &mut sums {
             *sum = _mm256_fmadd_ps(a, b, *sum);

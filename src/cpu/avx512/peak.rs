@@ -8,6 +8,8 @@ use std::hint::black_box;
 use crate::cpu::peak::{self, Loop, Operand};
 
 /// Sums that grow side by side: more than the latency of a product times the products begun in one cycle.
+///
+/// They begin as numbers that the compiler cannot know, so that it does not take them for one and the same.
 const SUMS: usize = 16;
 
 /// Products of pairs of bf16.
@@ -41,7 +43,7 @@ pub(in crate::cpu) fn of(operand: Operand) -> Option<Loop> {
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn int8(turns: u32) -> u64 {
     let (a, b) = (black_box(_mm512_set1_epi8(1)), black_box(_mm512_set1_epi8(1)));
-    let mut sums = [_mm512_setzero_si512(); SUMS];
+    let mut sums = black_box([_mm512_setzero_si512(); SUMS]);
     for _ in 0..turns {
         for sum in &mut sums {
             *sum = _mm512_dpbusd_epi32(*sum, a, b);
@@ -54,7 +56,7 @@ fn int8(turns: u32) -> u64 {
 fn bf16(turns: u32) -> u64 {
     let ones = black_box(_mm512_set1_ps(1.0));
     let (a, b) = (_mm512_cvtne2ps_pbh(ones, ones), _mm512_cvtne2ps_pbh(ones, black_box(ones)));
-    let mut sums = [_mm512_setzero_ps(); SUMS];
+    let mut sums = black_box([_mm512_setzero_ps(); SUMS]);
     for _ in 0..turns {
         for sum in &mut sums {
             *sum = _mm512_dpbf16_ps(*sum, a, b);
@@ -66,7 +68,7 @@ fn bf16(turns: u32) -> u64 {
 #[target_feature(enable = "avx512f")]
 fn f32(turns: u32) -> u64 {
     let (a, b) = (black_box(_mm512_set1_ps(1.0)), black_box(_mm512_set1_ps(1.0)));
-    let mut sums = [_mm512_setzero_ps(); SUMS];
+    let mut sums = black_box([_mm512_setzero_ps(); SUMS]);
     for _ in 0..turns {
         for sum in &mut sums {
             *sum = _mm512_fmadd_ps(a, b, *sum);
