@@ -90,6 +90,8 @@ fn loop_of(isa: Isa, operand: Operand) -> Option<Loop> {
 pub fn read(isa: Isa, bytes: &[u8], streams: usize) -> u64 {
     let total = AtomicU64::new(0);
     let available = isa.is_available();
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (available, streams);
     pool::run_ranges(bytes.len(), PIECE, |range| {
         let piece = &bytes[range];
         let sum = match isa {
