@@ -36,13 +36,10 @@ fn sentence(phase: Phase, at: &Reached) -> Option<Sentence> {
     let key = format!("{:.0} %", 100.0 * share);
     let after = match share {
         s if s > BEYOND => {
-            "so the limit was measured too low: stop other work on this box, and measure again".into()
+            "so the limit was measured too low: stop other work on this box, and measure again"
         }
-        s if s >= NEAR => "it is the box that limits here, not the software".into(),
-        s => format!(
-            "the other {:.0} % is the software's, or taken by other work on this box",
-            100.0 - (100.0 * s).round()
-        ),
+        s if s >= NEAR => "it is the box that limits here, not the software",
+        _ => "the rest is lost to software, or to other work on this box",
     };
     let before = format!("{place} {} reaches ", phase.name());
     Some(Sentence::new(before, key, format!(" of what this box allows ({rates}); {after}.")))
@@ -63,8 +60,8 @@ mod tests {
     fn the_box_and_the_software_are_told_apart() {
         assert_eq!(
             told(170.0),
-            "At 4,096 tokens prefill reaches 17 % of what this box allows (170 of 1,000 tokens/s); the other 83 % is \
-             the software's, or taken by other work on this box."
+            "At 4,096 tokens prefill reaches 17 % of what this box allows (170 of 1,000 tokens/s); the rest is lost to \
+             software, or to other work on this box."
         );
         assert!(told(850.0).ends_with("it is the box that limits here, not the software."));
         assert!(told(1100.0).contains("110 % of") && told(1100.0).contains("measured too low"));

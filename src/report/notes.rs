@@ -150,9 +150,13 @@ fn giga(unit: &'static str) -> impl Fn(f64) -> String {
 
 fn matmul(document: &Document) -> String {
     let rates = &document.environment.matmul_flops_per_s;
-    let rates: Vec<String> =
-        rates.iter().map(|(dtype, rate)| format!("{dtype} {}", giga("FLOP/s")(*rate))).collect();
+    let rates: Vec<String> = rates.iter().map(|(operand, rate)| peak_text(operand, *rate)).collect();
     list(&rates)
+}
+
+/// A peak with its type: `int8 2,083 GOP/s`, `f32 517 GFLOP/s`.
+pub fn peak_text(operand: &str, rate: f64) -> String {
+    format!("{operand} {}", giga(if operand == "int8" { "OP/s" } else { "FLOP/s" })(rate))
 }
 
 /// Device, activation type and attention path of every case, each once.

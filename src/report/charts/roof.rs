@@ -7,6 +7,7 @@ use super::{Axis, Chart, Median, Point, Series};
 use crate::report::document::{Case, Document};
 use crate::report::groups::{Group, groups};
 use crate::report::growth::Phase;
+use crate::report::notes::peak_text;
 use crate::report::roof::{self, Reached, Roof, reached};
 use crate::stats::estimate::Estimate;
 use crate::units::significant;
@@ -38,11 +39,15 @@ fn chart(document: &Document, phase: Phase) -> Option<Chart> {
     let (low, high) = (tokens().fold(f64::INFINITY, f64::min), tokens().fold(0.0, f64::max));
     let range = [low / BEYOND, high * BEYOND];
     let [title, x, y] = match phase {
-        Phase::Prefill => ["Prefill under the roof", "Context [tokens]", "Prefill [tokens/s]"],
-        Phase::Decode => ["Decode under the roof", "Tokens in the cache", "Decode [tokens/s]"],
+        Phase::Prefill => {
+            ["Prefill under the limit of this box (dashed)", "Context [tokens]", "Prefill [tokens/s]"]
+        }
+        Phase::Decode => {
+            ["Decode under the limit of this box (dashed)", "Tokens in the cache", "Decode [tokens/s]"]
+        }
     };
     (!arms.is_empty()).then(|| Chart {
-        title: format!("{title}: measured, and what this box allows (dashed)"),
+        title: title.into(),
         caption: caption(document, phase),
         x: Axis { label: x.into(), scale: Scale::Log2 },
         y: Axis { label: y.into(), scale: Scale::Linear },
@@ -88,7 +93,7 @@ fn limit(arm: &Arm, phase: Phase, [low, high]: [f64; 2]) -> Series {
         Point::finite(tokens, arm.roof.tokens_per_s(phase, tokens)?)
     };
     Series {
-        name: format!("{}: what this box allows", arm.subject),
+        name: format!("{}: limit", arm.subject),
         look: arm.look,
         dashed: (0..=CURVE_PIECES).filter_map(at).collect(),
         ..Series::default()
@@ -98,7 +103,7 @@ fn limit(arm: &Arm, phase: Phase, [low, high]: [f64; 2]) -> Series {
 fn caption(document: &Document, phase: Phase) -> String {
     let environment = &document.environment;
     let rates = &environment.matmul_flops_per_s;
-    let peak = |name: &str| rates.get(name).map(|rate| format!("{name} {} GFLOP/s", significant(rate / 1e9)));
+    let peak = |name: &str| rates.get(name).map(|rate| peak_text(name, *rate));
     let from = match phase {
         Phase::Prefill => {
             let peaks: Vec<String> = ["int8", "bf16", "f32"].into_iter().filter_map(peak).collect();
