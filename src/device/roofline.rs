@@ -155,7 +155,8 @@ fn bandwidth(clock: &dyn Clock, isa: Isa, bytes: usize) -> Option<Measured> {
         });
     });
     let rates = [read.rate(window as f64, "read"), copy.rate(2.0 * half as f64, "copy")];
-    rates.into_iter().flatten().max_by(|a, b| a.per_s.total_cmp(&b.per_s))
+    let moved = rates.into_iter().flatten().filter(|rate| rate.per_s > 0.0);
+    moved.max_by(|a, b| a.per_s.total_cmp(&b.per_s))
 }
 
 #[cfg(test)]
