@@ -24,6 +24,9 @@ pub struct Environment {
     pub cpu: Option<String>,
     /// Instruction set extensions that matter here, e.g. `avx512_vnni`.
     pub cpu_features: Vec<String>,
+    /// Instruction set that the CPU kernels use, e.g. `avx512-bf16`; absent in reports from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_isa: Option<String>,
     /// Physical cores.
     pub physical_cores: Option<u32>,
     /// Logical processors this process may use.
@@ -36,7 +39,8 @@ pub struct Environment {
     pub accelerators: Vec<String>,
     /// Read bandwidth of memory measured in this run.
     pub memory_bandwidth_bytes_per_s: Option<f64>,
-    /// Matmul rates measured in this run, by type, e.g. `f32`, in FLOP/s.
+    /// Peaks measured in this run with `threads`, by the type of the numbers multiplied (`int8`, `bf16`, `f32`), in
+    /// FLOP/s. Reports of earlier versions have rates of candle's kernels instead (`q8_0`, `f32`).
     pub matmul_flops_per_s: std::collections::BTreeMap<String, f64>,
     /// One-minute load average when the run began.
     pub load_average: Option<f64>,

@@ -35,10 +35,11 @@ fn the_box_is_described_and_measured() {
     let environment = &found["environment"];
     let bandwidth = environment["memory_bandwidth_bytes_per_s"].as_f64().expect("bandwidth was measured");
     assert!((1e8..1e13).contains(&bandwidth), "{bandwidth}");
-    for kind in ["f32", "q8_0"] {
+    for kind in ["f32", "int8"] {
         let rate = environment["matmul_flops_per_s"][kind].as_f64().expect("the rate was measured");
         assert!((1e7..1e16).contains(&rate), "{kind}: {rate}");
     }
+    assert!(environment["cpu_isa"].is_string());
     let read = found["implied"]["decode_read_bytes"].as_f64().unwrap();
     let floor = found["implied"]["tpot_floor_ms"].as_f64().unwrap();
     assert!((floor - 1000.0 * read / bandwidth).abs() < 1e-9 * floor);

@@ -7,6 +7,8 @@
 mod activations;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod block;
 pub mod buffer;
@@ -16,6 +18,7 @@ pub mod lanes;
 mod pack;
 pub mod packed;
 mod panel;
+pub mod peak;
 pub mod pool;
 pub mod product;
 pub mod rows;

@@ -1,9 +1,10 @@
 //! Everything a run knows to a [`Document`]: the only writer of its fields.
 
 use super::definitions::definitions;
-use super::document::{Case, Document, LeftOut, ModelRecord, SCHEMA_VERSION};
+use super::document::{Case, Document, Fit, LeftOut, ModelRecord, SCHEMA_VERSION};
 use super::experiment::Experiment;
 use super::fits::fits;
+use super::roof::{self, Roof};
 use super::summarise::{Limits, summarise};
 use super::theory::Counts;
 use crate::environment::{Environment, Tool};
@@ -78,7 +79,7 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
         definitions: definitions(),
         seed: record.seed,
         models: record.models.clone(),
-        fits: fits(&cases, record.seed, &|case| counts(arms, case)),
+        fits: all_fits(record, arms, &cases),
         cases,
         left_out,
         experiment: Experiment::default(),
@@ -87,16 +88,34 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
     }
 }
 
-/// What is counted for the arm of a case.
-fn counts<'a>(arms: &[ArmRecord<'a>], case: &Case) -> Option<Counts<'a>> {
-    let same = |arm: &&ArmRecord<'_>| {
-        (arm.model, arm.quantization, arm.device) == (&*case.model, &*case.quantization, &*case.device)
+/// The laws of every arm, and its roof.
+fn all_fits(record: &RunRecord, arms: &[ArmRecord<'_>], cases: &[Case]) -> Vec<Fit> {
+    let arm_of = |[model, quantization, device]: [&str; 3]| {
+        let same =
+            |arm: &&ArmRecord<'_>| [arm.model, arm.quantization, arm.device] == [model, quantization, device];
+        arms.iter().find(same)
     };
-    arms.iter().find(same).map(|arm| Counts {
+    let counts_of = |case: &Case| arm_of([&case.model, &case.quantization, &case.device]).map(counts);
+    let roof_of =
+        |fit: &Fit| roof(&record.environment, arm_of([&fit.model, &fit.quantization, &fit.device])?);
+    let fits = fits(cases, record.seed, &counts_of);
+    fits.into_iter().map(|fit| Fit { roof: roof_of(&fit), ..fit }).collect()
+}
+
+/// What is counted for an arm.
+fn counts<'a>(arm: &ArmRecord<'a>) -> Counts<'a> {
+    Counts {
         shape: arm.shape,
         decode_weight_bytes: arm.decode_weight_bytes,
         kv_bytes_per_token: arm.kv_bytes_per_token,
-    })
+    }
+}
+
+/// What the box allows an arm; `None` where no rate was measured.
+fn roof(environment: &Environment, arm: &ArmRecord<'_>) -> Option<Roof> {
+    let operand = roof::operand(arm.quantization, arm.dtype);
+    let roof = Roof::of(&counts(arm), operand, environment);
+    (roof.prefill_ms.is_some() || roof.decode_ms.is_some()).then_some(roof)
 }
 
 /// The median length of its prompts, which in `ctxbench run` all have the same.
@@ -113,14 +132,18 @@ fn has_result(arm: &ArmRecord<'_>, progress: &CaseProgress) -> bool {
 fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Case {
     let spec = &progress.spec;
     let flops = |tokens| arm.shape.prefill_flops(tokens);
+    let environment = &record.environment;
+    let roof = roof(environment, arm).and_then(|roof| roof.prefill_ms);
+    let prefill_limit_ms = |tokens| roof.map(|roof| roof.at(tokens as f64));
     let limits = Limits {
         decode_constant_bytes: arm
             .decode_weight_bytes
             .map(|bytes| bytes + 2 * arm.shape.constant_state_bytes()),
         kv_bytes_per_token: arm.kv_bytes_per_token,
         prefill_flops: &flops,
-        bandwidth: record.environment.memory_bandwidth_bytes_per_s,
-        matmul_rate: matmul_rate(&record.environment),
+        prefill_limit_ms: &prefill_limit_ms,
+        bandwidth: environment.memory_bandwidth_bytes_per_s,
+        matmul_rate: roof::rate(environment, roof::operand(arm.quantization, arm.dtype)),
     };
     Case {
         id: format!("{}/{}/{}", arm.model, arm.quantization, spec.label()),
@@ -142,12 +165,6 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
         validity: judge_case(&case_facts(record, progress)),
         error: arm.error.map(Into::into).or_else(|| progress.error.clone()),
     }
-}
-
-/// The best rate that any measured type reached: what the hardware can do at most does not depend on
-/// the type that a model happens to use.
-fn matmul_rate(environment: &Environment) -> Option<f64> {
-    environment.matmul_flops_per_s.values().copied().reduce(f64::max)
 }
 
 fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
@@ -182,12 +199,36 @@ fn stages_off(sample: &Sample) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::shape::qwen3_0_6b;
+
+    fn arm<'a>(shape: &'a ModelShape, quantization: &'a str) -> ArmRecord<'a> {
+        ArmRecord {
+            model: "m",
+            quantization,
+            dtype: "f32",
+            device: "cpu",
+            shape,
+            attention_path: None,
+            decode_weight_bytes: None,
+            weights_bytes: None,
+            kv_bytes_per_token: 1,
+            error: None,
+            cases: &[],
+        }
+    }
 
     #[test]
-    fn utilisation_is_held_against_the_fastest_type_whatever_the_case_uses() {
-        let rates = [("f32", 2e11), ("q8_0", 4e11)].map(|(name, rate)| (name.to_owned(), rate));
+    fn an_arm_is_held_against_the_rate_of_its_own_type_and_against_none_without_rates() {
+        let shape = qwen3_0_6b();
+        let rates = [("f32", 2e11), ("int8", 4e11)].map(|(name, rate)| (name.to_owned(), rate));
         let environment = Environment { matmul_flops_per_s: rates.into(), ..Environment::default() };
-        assert_eq!(matmul_rate(&environment), Some(4e11));
-        assert_eq!(matmul_rate(&Environment::default()), None);
+        let head = 2.0 * shape.head_parameters() as f64;
+        let constant = |quantization| {
+            let roof = roof(&environment, &arm(&shape, quantization))?;
+            Some(roof.prefill_ms?.constant)
+        };
+        assert_eq!(constant("q4_k"), Some(1000.0 * head / 4e11));
+        assert_eq!(constant("file:F16"), Some(1000.0 * head / 2e11));
+        assert_eq!(roof(&Environment::default(), &arm(&shape, "q4_k")), None);
     }
 }

@@ -60,9 +60,19 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
     ),
     (
         "mfu",
-        "FLOP utilisation: FLOPs that this prefill must do / prefill_ms / the matmul rate measured on this \
-         device, the best of all types tried, through candle: the limit of this build, which may lie below \
-         that of the silicon.",
+        "FLOP utilisation: FLOPs that this prefill must do / prefill_ms / the peak measured on this device for \
+         products in the type of the weights (int8 for all quantized types, bf16, f32).",
+    ),
+    (
+        "prefill_of_limit",
+        "The shortest time that this device allows / prefill_ms. That time is the matrices' FLOPs / the peak of \
+         their type + the FLOPs of attention and delta nets / the peak of f32, and no less than reading the \
+         weights once takes. What it lacks to 100 % is the software's; of decode, mbu says the same.",
+    ),
+    (
+        "roof",
+        "The shortest times that the measured peaks and bandwidth allow, as laws of the context: prefill_ms of n \
+         tokens, decode_ms of a step at depth n.",
     ),
     (
         "peak_memory_bytes",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::experiment::Experiment;
+use super::roof::Roof;
 use super::theory::Theory;
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
@@ -147,8 +148,12 @@ pub struct Summary {
     pub prefill_tokens_per_s: Option<Estimate>,
     /// Share of the measured bandwidth that decode's necessary reads used.
     pub mbu: Option<Estimate>,
-    /// Share of the measured matmul rate that prefill's necessary FLOPs used.
+    /// Share of the measured rate of products in the weights' type that prefill's necessary FLOPs used.
     pub mfu: Option<Estimate>,
+    /// The shortest time that the box allows / `prefill_ms`, each part of the work at its own rate; absent where
+    /// no rate was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill_of_limit: Option<Estimate>,
 }
 
 /// Laws fitted for one model in one quantization on one device.
@@ -173,6 +178,9 @@ pub struct Fit {
     /// Work counted from the shape, beside its measured time; `None` in reports from before it was there.
     #[serde(default)]
     pub theory: Option<Theory>,
+    /// The shortest times that the box allows; absent where no rate was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roof: Option<Roof>,
 }
 
 /// A ratio at one context length.

@@ -48,6 +48,7 @@ fn fit_group(first: &Case, group: &[&Case], seed: u64) -> Fit {
         tpot_ms_per_1000_tokens: slope_per_1000(&tpot, seed),
         rag_over_short_ttft: ratios(group),
         theory: None,
+        roof: None,
     }
 }
 

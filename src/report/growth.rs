@@ -56,7 +56,8 @@ pub fn measured(phase: Phase, cases: &[&Case]) -> Vec<Measured> {
     if own.len() > 1 { own } else { by_length(phase, cases) }
 }
 
-fn by_length(phase: Phase, cases: &[&Case]) -> Vec<Measured> {
+/// Samples by rising length, of all cases that have the number.
+pub fn by_length(phase: Phase, cases: &[&Case]) -> Vec<Measured> {
     let mut lengths: BTreeMap<u32, Vec<&Sample>> = BTreeMap::new();
     for case in cases {
         let complete = case.samples.iter().filter(|sample| sample.is_complete());

@@ -5,7 +5,7 @@
 use super::contrast::contrasts;
 use super::document::{Document, RatioAt, WeightsOrigin};
 use super::groups::{Group, groups};
-use super::{NOT_AVAILABLE, one_line, rag};
+use super::{NOT_AVAILABLE, limits, one_line, rag};
 use crate::stats::estimate::Interval;
 use crate::stats::fit::{Law, LawKind};
 use crate::units::{milliseconds, significant, thousands};
@@ -58,8 +58,9 @@ pub fn headlines(document: &Document) -> Vec<Headline> {
         return vec![experiment];
     }
     let headline = |group: &Group| {
-        let sentences = [cost_of_context(group), rag_against_short(group), cost_of_depth(group)];
-        Headline { subject: group.subject(), sentences: sentences.into_iter().flatten().collect() }
+        let costs = [cost_of_context(group), rag_against_short(group), cost_of_depth(group)];
+        let limits = limits::sentences(document, group);
+        Headline { subject: group.subject(), sentences: costs.into_iter().flatten().chain(limits).collect() }
     };
     contrasts(document).into_iter().chain(groups(document).iter().map(headline)).collect()
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use askama::Template;
 
-use super::charts::{growth, palette, plots, trace};
+use super::charts::{growth, palette, plots, roof, trace};
 use super::document::{Document, ModelRecord};
 use super::growth_table::{self, Laws};
 use super::headline::{self, Headline};
@@ -153,7 +153,10 @@ fn note(note: &notes::Note) -> NoteView {
 }
 
 fn figures(document: &Document) -> Result<Vec<Figure>, String> {
-    let charts = [plots::charts(document), growth::charts(document), trace::charts(document)];
+    let mut first = plots::charts(document);
+    // Two charts fill a row: those of prefill and decode under the roof stand side by side.
+    let others = first.split_off(first.len().min(2));
+    let charts = [first, roof::charts(document), others, growth::charts(document), trace::charts(document)];
     charts.into_iter().flatten().enumerate().map(figure).collect()
 }
 

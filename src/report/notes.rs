@@ -123,12 +123,13 @@ pub fn environment(document: &Document) -> Vec<(&'static str, String)> {
         ("Cores", cores),
         ("Threads of the engine", count(e.threads)),
         ("Instruction sets", list(&e.cpu_features)),
+        ("Instruction set of the kernels", text(&e.cpu_isa)),
         ("Memory", e.memory_bytes.map_or(NOT_AVAILABLE.into(), bytes)),
         (
             "Memory bandwidth, measured",
             e.memory_bandwidth_bytes_per_s.map_or(NOT_AVAILABLE.into(), giga("B/s")),
         ),
-        ("Matmul rate, measured", matmul(document)),
+        ("Peaks of products, measured", matmul(document)),
         ("Accelerators", list(&e.accelerators)),
         ("Operating system", text(&e.os)),
         ("Load average at start", e.load_average.map_or(NOT_AVAILABLE.into(), significant)),
@@ -149,9 +150,13 @@ fn giga(unit: &'static str) -> impl Fn(f64) -> String {
 
 fn matmul(document: &Document) -> String {
     let rates = &document.environment.matmul_flops_per_s;
-    let rates: Vec<String> =
-        rates.iter().map(|(dtype, rate)| format!("{dtype} {}", giga("FLOP/s")(*rate))).collect();
+    let rates: Vec<String> = rates.iter().map(|(operand, rate)| peak_text(operand, *rate)).collect();
     list(&rates)
+}
+
+/// A peak with its type: `int8 2,083 GOP/s`, `f32 517 GFLOP/s`.
+pub fn peak_text(operand: &str, rate: f64) -> String {
+    format!("{operand} {}", giga(if operand == "int8" { "OP/s" } else { "FLOP/s" })(rate))
 }
 
 /// Device, activation type and attention path of every case, each once.

@@ -14,9 +14,11 @@ pub struct Limits<'a> {
     pub kv_bytes_per_token: u64,
     /// FLOPs of a prefill of so many tokens.
     pub prefill_flops: &'a dyn Fn(u64) -> f64,
+    /// The shortest time that the box allows a prefill of so many tokens, in ms.
+    pub prefill_limit_ms: &'a dyn Fn(u64) -> Option<f64>,
     /// Measured bandwidth, bytes/s.
     pub bandwidth: Option<f64>,
-    /// Measured matmul rate, FLOP/s.
+    /// Measured rate of products in the type of the weights, FLOP/s.
     pub matmul_rate: Option<f64>,
 }
 
@@ -44,6 +46,7 @@ pub fn summarise(kind: Kind, samples: &[Sample], limits: &Limits<'_>) -> Summary
         prefill_tokens_per_s: of(&|s| Sample::prefill_tokens_per_s(s).filter(|_| whole)),
         mbu: of(&|s| mbu(s, limits)),
         mfu: of(&|s| mfu(s, limits).filter(|_| whole)),
+        prefill_of_limit: of(&|s| prefill_of_limit(s, limits).filter(|_| whole)),
     }
 }
 
@@ -63,6 +66,11 @@ fn mfu(sample: &Sample, limits: &Limits<'_>) -> Option<f64> {
     Some((limits.prefill_flops)(u64::from(sample.prompt_tokens)) / seconds / limits.matmul_rate?)
 }
 
+fn prefill_of_limit(sample: &Sample, limits: &Limits<'_>) -> Option<f64> {
+    let milliseconds = sample.prefill_ms.filter(|ms| *ms > 0.0)?;
+    Some((limits.prefill_limit_ms)(u64::from(sample.prompt_tokens))? / milliseconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +80,7 @@ mod tests {
             decode_constant_bytes: Some(900),
             kv_bytes_per_token: 1,
             prefill_flops: flops,
+            prefill_limit_ms: &|tokens| Some(tokens as f64 / 10.0),
             bandwidth: Some(100_000.0),
             matmul_rate: Some(1e6),
         }
@@ -95,6 +104,8 @@ mod tests {
         // 900 + 100 bytes in 20 ms is 50 kB/s of 100 kB/s; 9,800 FLOP in 50 ms is 196 kFLOP/s of 1 M.
         assert_eq!(summary.mbu.unwrap().median, 0.5);
         assert!((summary.mfu.unwrap().median - 0.196).abs() < 1e-12);
+        // 98 tokens in 9.8 ms at the least, and in 50 measured.
+        assert!((summary.prefill_of_limit.unwrap().median - 0.196).abs() < 1e-12);
         assert_eq!(summary.ttft_ids_ms.unwrap().median, 51.0);
         assert_eq!(summary.itl_ms.unwrap().n, 9);
     }
@@ -102,10 +113,11 @@ mod tests {
     #[test]
     fn failed_samples_and_unmeasured_limits_leave_nothing_behind() {
         let failed = Sample { error: Some("no".into()), ..sample() };
-        let unknown = Limits { bandwidth: None, matmul_rate: None, ..limits(&|_| 1.0) };
+        let unknown =
+            Limits { bandwidth: None, matmul_rate: None, prefill_limit_ms: &|_| None, ..limits(&|_| 1.0) };
         assert_eq!(summarise(Kind::Rag, &[failed], &unknown), Summary::default());
         let summary = summarise(Kind::Rag, &[sample()], &unknown);
-        assert_eq!((summary.mbu, summary.mfu), (None, None));
+        assert_eq!((summary.mbu, summary.mfu, summary.prefill_of_limit), (None, None, None));
         assert!(summary.ttft_ms.is_some());
     }
 }

@@ -105,6 +105,7 @@ pub const COLUMNS: &[Column<Case>] = &[
     number("Decode", "tok/s", 0, |case| median(case.summary.decode_tokens_per_s)),
     number("MBU", "%", 6, |case| percent(case.summary.mbu)),
     number("MFU", "%", 7, |case| percent(case.summary.mfu)),
+    number("Of limit", "prefill %", 8, |case| percent(case.summary.prefill_of_limit)),
     number("Memory", "peak", 3, |case| case.peak_memory_bytes.map_or(NOT_AVAILABLE.into(), bytes)),
     text("Stamp", 0, stamp),
 ];

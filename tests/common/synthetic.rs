@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use ctxbench::environment::{Environment, Tool};
+use ctxbench::model::shape::ModelShape;
 use ctxbench::report::definitions::definitions;
 use ctxbench::report::document::{
     Case, Document, FileRecord, Fit, LeftOut, ModelRecord, RatioAt, SCHEMA_VERSION, Summary, WeightsOrigin,
 };
 use ctxbench::report::experiment::Experiment;
+use ctxbench::report::roof::Roof;
 use ctxbench::report::theory::{Counts, Theory};
 use ctxbench::sample::Sample;
 use ctxbench::stats::estimate::{Estimate, Interval};
@@ -77,7 +79,7 @@ pub fn document() -> Document {
         seed: 42,
         models: vec![hub_model(), random_model()],
         fits: vec![
-            Fit { theory: Some(theory(&cases[..4])), ..fit(&Q8, LawKind::Quadratic) },
+            Fit { theory: Some(theory(&cases[..4])), roof: Some(roof()), ..fit(&Q8, LawKind::Quadratic) },
             fit(&Q4, LawKind::Linear),
             no_fit(),
         ],
@@ -111,13 +113,14 @@ pub fn environment() -> Environment {
         os: Some("Example Linux 1".into()),
         cpu: Some("Synthetic CPU @ 1.00GHz".into()),
         cpu_features: ["avx2", "fma", "avx512_vnni"].map(String::from).to_vec(),
+        cpu_isa: Some("avx512-vnni".into()),
         physical_cores: Some(2),
         logical_cores: Some(4),
         threads: Some(2),
         memory_bytes: Some(16 << 30),
         accelerators: vec!["Synthetic GPU".into()],
         memory_bandwidth_bytes_per_s: Some(2.05e10),
-        matmul_flops_per_s: BTreeMap::from([("f32".into(), 1.5e11)]),
+        matmul_flops_per_s: [("int8", 1e12), ("f32", 2.5e11)].map(|(name, rate)| (name.into(), rate)).into(),
         load_average: Some(0.25),
         versions: BTreeMap::from([("candle".into(), "0.0.0-synthetic".into())]),
     }
@@ -235,6 +238,7 @@ fn summarise(samples: &[Sample]) -> Summary {
         prefill_tokens_per_s: of(Sample::prefill_tokens_per_s),
         mbu: of(|s| s.decode_tokens_per_s().map(|rate| rate * 0.024)),
         mfu: of(|s| s.prefill_tokens_per_s().map(|rate| rate * 0.0011)),
+        prefill_of_limit: of(|s| Some(roof().prefill_ms?.at(s.prompt_tokens.into()) / s.prefill_ms?)),
     }
 }
 
@@ -353,18 +357,27 @@ fn fit(speed: &Speed, kind: LawKind) -> Fit {
         )),
         rag_over_short_ttft: [512, 1024, 2048].map(ratio).to_vec(),
         theory: None,
+        roof: None,
     }
 }
 
 /// Counted for the shape of Qwen3-0.6B.
 fn theory(cases: &[Case]) -> Theory {
     let shape = super::pair::attention_shape();
-    let counts = Counts {
-        shape: &shape,
+    Theory::of(&counts(&shape), &cases.iter().collect::<Vec<_>>())
+}
+
+/// The same counts over the made-up rates of the box.
+fn roof() -> Roof {
+    Roof::of(&counts(&super::pair::attention_shape()), "int8", &environment())
+}
+
+fn counts(shape: &ModelShape) -> Counts<'_> {
+    Counts {
+        shape,
         decode_weight_bytes: Some(Q8.weights_bytes),
         kv_bytes_per_token: shape.kv_bytes_per_token(4),
-    };
-    Theory::of(&counts, &cases.iter().collect::<Vec<_>>())
+    }
 }
 
 fn no_fit() -> Fit {
@@ -378,5 +391,6 @@ fn no_fit() -> Fit {
         tpot_ms_per_1000_tokens: None,
         rag_over_short_ttft: Vec::new(),
         theory: None,
+        roof: None,
     }
 }

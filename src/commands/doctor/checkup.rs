@@ -13,6 +13,8 @@ use crate::device::kernel_files::KernelFiles;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
 use crate::environment::{Environment, Tool};
+use crate::report::roof::{self, Roof};
+use crate::report::theory::Counts;
 
 /// Prompt whose prefill floor is told, in tokens.
 const PROMPT_TOKENS: u32 = 2048;
@@ -62,8 +64,7 @@ pub(super) struct Implied {
     /// 1000 / `tpot_floor_ms`.
     pub decode_tokens_per_s_ceiling: Option<f64>,
     pub prompt_tokens: u32,
-    /// FLOPs of that prompt's prefill over the measured q8_0 matmul rate. A faster kernel than
-    /// candle's can go below.
+    /// The shortest prefill of that prompt, each part of its FLOPs at the measured peak of its type.
     pub prefill_floor_ms: Option<f64>,
     /// Peak memory with a cache of `prompt_tokens`.
     pub needed_bytes: u64,
@@ -111,8 +112,14 @@ impl Implied {
     fn new(entry: &Entry, environment: &Environment) -> Self {
         let layout = Layout::half(Quantization::Q8_0);
         let read = decode_read_bytes(&entry.shape, layout, 0);
-        let tpot = environment.memory_bandwidth_bytes_per_s.map(|rate| 1000.0 * read as f64 / rate);
-        let flops = entry.shape.prefill_flops(PROMPT_TOKENS.into());
+        let counts = Counts {
+            shape: &entry.shape,
+            decode_weight_bytes: Some(read - 2 * entry.shape.constant_state_bytes()),
+            kv_bytes_per_token: entry.shape.kv_bytes_per_token(layout.kv_bytes_per_value),
+        };
+        let quantization = layout.quantization.name();
+        let roof = Roof::of(&counts, roof::operand(&quantization, ""), environment);
+        let tpot = roof.decode_ms.map(|roof| roof.at(0.0));
         Self {
             model: entry.id.clone(),
             quantization: "q8_0",
@@ -120,7 +127,7 @@ impl Implied {
             tpot_floor_ms: tpot,
             decode_tokens_per_s_ceiling: tpot.map(|ms| 1000.0 / ms),
             prompt_tokens: PROMPT_TOKENS,
-            prefill_floor_ms: environment.matmul_flops_per_s.get("q8_0").map(|rate| 1000.0 * flops / rate),
+            prefill_floor_ms: roof.prefill_ms.map(|roof| roof.at(f64::from(PROMPT_TOKENS))),
             needed_bytes: needed_bytes(&entry.shape, layout, PROMPT_TOKENS.into()).peak(),
         }
     }
@@ -145,8 +152,9 @@ pub(super) mod tests {
     /// A box on which nothing is missing, with 100 GB/s and 1 TFLOP/s.
     pub(in crate::commands::doctor) fn healthy() -> Checkup {
         let rate = |per_s| Measured { per_s, passes: 3, what: "test".into() };
-        let roofline =
-            Roofline { bandwidth: Some(rate(1e11)), matmul: [("q8_0".to_owned(), rate(1e12))].into() };
+        let matmul = [("int8", 1e12), ("f32", 2.5e11)].map(|(name, per_s)| (name.to_owned(), rate(per_s)));
+        let (bandwidth, matmul) = (Some(rate(1e11)), matmul.into());
+        let roofline = Roofline { bandwidth, matmul, threads: 2, isa: "avx2".into() };
         let measured = Measurements { roofline, used_by_others: Some(0.01) };
         let environment = Environment {
             cpu: Some("A CPU".into()),
@@ -187,9 +195,12 @@ pub(super) mod tests {
         assert_eq!(implied.decode_read_bytes, 798_887_936 + 1_993_984 + 2 * 20_201_472);
         let floor = implied.tpot_floor_ms.unwrap();
         assert!((floor - 8.412_848_64).abs() < 1e-9, "{floor}");
-        // 2 × 497,614,848 × 2048 + 18 × (163,840 × 16 + 8 × 6144) × 2048 + 2 × 6 × 2048 × 2048² + 2 × 1024 × 248,320
+        // (2 × 497,614,848 × 2048 + 2 × 1024 × 248,320) / 1e9
+        // + (18 × (163,840 × 16 + 8 × 6144) × 2048 + 2 × 6 × 2048 × 2048²) / 0.25e9
         let prefill = implied.prefill_floor_ms.unwrap();
-        assert!((prefill - 2_240.266_895_36).abs() < 1e-6, "{prefill}");
+        let in_f32 = 18.0 * (163_840.0 * 16.0 + 8.0 * 6144.0) * 2048.0 + 12.0 * 2048.0 * 2048.0 * 2048.0;
+        let expected = 2_038.738_976_768 + in_f32 / 2.5e8;
+        assert!((prefill - expected).abs() < 1e-6, "{prefill} {expected}");
     }
 
     #[test]

@@ -141,11 +141,18 @@ fn measured(checkup: &Checkup) -> Vec<Line> {
     let environment = &checkup.environment;
     let giga = |rate: f64| units::significant(rate / 1e9);
     let bandwidth = known(environment.memory_bandwidth_bytes_per_s, |rate| format!("{} GB/s", giga(rate)));
-    let mut lines = vec![line("memory", bandwidth)];
-    let rates = environment.matmul_flops_per_s.iter();
-    lines.extend(
-        rates.map(|(name, rate)| line(&format!("matmul {name}"), format!("{} GFLOP/s", giga(*rate)))),
-    );
+    let threads = known(environment.threads, |count| count.to_string());
+    let isa = known(environment.cpu_isa.as_deref(), str::to_owned);
+    let mut lines = vec![
+        line("with", format!("{threads} threads, instruction set {isa}")),
+        line("memory", format!("{bandwidth}, the better of reading and copying")),
+    ];
+    lines.extend(["int8", "bf16", "f32"].map(|name| {
+        let rate = environment.matmul_flops_per_s.get(name);
+        let rate =
+            known(rate, |rate| format!("{} G{}/s", giga(*rate), if name == "int8" { "OP" } else { "FLOP" }));
+        line(&format!("products {name}"), rate)
+    }));
     let share =
         known(checkup.used_by_others, |share| format!("used {:.0} % of the CPU meanwhile", 100.0 * share));
     lines.push(line("others", share));
@@ -163,7 +170,7 @@ fn implied(checkup: &Checkup) -> Vec<Line> {
     });
     let prefill = known(implied.prefill_floor_ms, |ms| {
         format!(
-            "{} or more for {} tokens at candle's q8_0 rate",
+            "{} or more for {} tokens, int8 products and f32 attention",
             units::milliseconds(ms),
             units::tokens(implied.prompt_tokens)
         )
@@ -225,7 +232,7 @@ mod tests {
         let text = shown(&checkup);
         assert!(text.contains("n/a, n/a free; swap none"), "{text}");
         assert!(
-            text.lines().any(|line| line.trim_start().starts_with("memory") && line.ends_with("n/a")),
+            text.lines().any(|line| line.trim_start().starts_with("memory") && line.contains(" n/a")),
             "{text}"
         );
     }

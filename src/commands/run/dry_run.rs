@@ -15,7 +15,9 @@ use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
+use crate::environment::Environment;
 use crate::model::shape::ModelShape;
+use crate::report::roof;
 use crate::runner::plan::{Rates, estimate, plan};
 use crate::sample::case::CaseSpec;
 use crate::tokenizer::load;
@@ -23,7 +25,7 @@ use crate::units;
 use crate::weights::preview::Preview;
 
 /// Shares of the measured limits that the engine is taken to reach: for an estimate only.
-const PREFILL_SHARE: f64 = 0.5;
+const PREFILL_SHARE: f64 = 0.2;
 const DECODE_SHARE: f64 = 0.4;
 
 /// One line of the plan.
@@ -37,26 +39,27 @@ struct Line {
 /// Prints the plan.
 pub fn run(config: &RunConfig, texts: &Texts, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let previews = models::preview(config)?;
-    let roofline = Roofline::probe(clock, Memory::now().available_bytes)?;
-    let rates = rates(&roofline);
+    let roofline = Roofline::probe(clock, Memory::now().available_bytes);
+    let mut environment = Environment::default();
+    roofline.fill(&mut environment);
     let mut lines = Vec::new();
     let mut notes = Vec::new();
     for preview in &previews {
         notes.push(about(preview));
         if let Some(shape) = &preview.shape {
-            lines.extend(arm_lines(config, texts, preview, shape, rates, &mut notes)?);
+            lines.extend(arm_lines(config, texts, preview, shape, &environment, &mut notes)?);
         }
     }
-    print(config, &lines, &notes, rates)?;
+    print(config, &lines, &notes)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn rates(roofline: &Roofline) -> Option<Rates> {
-    let matmul = roofline.matmul.values().map(|rate| rate.per_s).fold(0.0, f64::max);
-    let bandwidth = roofline.bandwidth.as_ref()?.per_s;
-    (matmul > 0.0).then_some(Rates {
-        prefill_flops_per_s: PREFILL_SHARE * matmul,
-        decode_bytes_per_s: DECODE_SHARE * bandwidth,
+/// Of an arm, by the type its weights are multiplied in; `None` where the box was not measured.
+fn rates(environment: &Environment, config: &RunConfig, label: &str) -> Option<Rates> {
+    let dtype = format!("{:?}", config.dtype).to_lowercase();
+    Some(Rates {
+        prefill_flops_per_s: PREFILL_SHARE * roof::rate(environment, roof::operand(label, &dtype))?,
+        decode_bytes_per_s: DECODE_SHARE * environment.memory_bandwidth_bytes_per_s?,
     })
 }
 
@@ -76,7 +79,7 @@ fn arm_lines(
     texts: &Texts,
     preview: &Preview,
     shape: &ModelShape,
-    rates: Option<Rates>,
+    environment: &Environment,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Line>> {
     // The model's own tokenizer may not be at hand; its short prompts differ by a few tokens.
@@ -85,7 +88,9 @@ fn arm_lines(
     let file = preview.file_quantization.as_deref();
     let mut lines = Vec::new();
     for quantization in quantizations(config, &preview.id, file)? {
-        let arm = format!("{} {}", preview.id, label(quantization, file));
+        let label = label(quantization, file);
+        let rates = rates(environment, config, &label);
+        let arm = format!("{} {label}", preview.id);
         let candidate = Candidate { id: &preview.id, shape, quantization, file };
         let plan = plan(config, &arm, short_tokens, candidate.room(config)?)?;
         let too_long =
@@ -112,7 +117,7 @@ fn line(
     Line { arm: arm.into(), case: spec.label(), time, memory: needed_bytes(shape, layout, context).peak() }
 }
 
-fn print(config: &RunConfig, lines: &[Line], notes: &[String], rates: Option<Rates>) -> io::Result<()> {
+fn print(config: &RunConfig, lines: &[Line], notes: &[String]) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["model and weights", "case", "estimated time", "memory"]);
@@ -144,10 +149,10 @@ fn print(config: &RunConfig, lines: &[Line], notes: &[String], rates: Option<Rat
             limit.as_secs()
         )?;
     }
-    if rates.is_some() {
+    if lines.iter().any(|line| line.time.is_some()) {
         writeln!(
             out,
-            "Estimated from rates measured just now, {:.0} % of the matmul rate and {:.0} % of the bandwidth; nothing was run.",
+            "Estimated from rates measured just now, {:.0} % of the peak of products and {:.0} % of the bandwidth; nothing was run.",
             100.0 * PREFILL_SHARE,
             100.0 * DECODE_SHARE
         )?;

@@ -44,7 +44,7 @@ impl<'a> Recorder<'a> {
     ) -> anyhow::Result<Self> {
         let mut environment = Environment::detect(threads);
         if config.device == DeviceChoice::Cpu {
-            Roofline::probe(clock, Memory::now().available_bytes)?.fill(&mut environment);
+            Roofline::probe(clock, Memory::now().available_bytes).fill(&mut environment);
         }
         let random = |m: &Obtained| m.origin == WeightsOrigin::Random;
         let of = |model: usize| arms.iter().filter(move |arm| arm.model == model);

@@ -9,6 +9,7 @@ mod dense;
 mod gemv;
 mod levels;
 mod panel;
+pub(super) mod peak;
 mod rounding;
 mod tile;
 

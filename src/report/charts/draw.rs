@@ -48,9 +48,10 @@ pub(super) fn framed(drawing: &str, size: (u32, u32), id: &str, title: &str, des
 pub fn swatch(series: &Series) -> String {
     let color = palette::series_hex(series.look);
     if series.medians.is_empty() {
+        let broken = if series.line.is_empty() { " stroke-dasharray=\"10 6\"" } else { "" };
         return format!(
             "<svg class=\"swatch\" viewBox=\"-14 -14 28 28\" aria-hidden=\"true\">\
-             <line x1=\"-13\" y1=\"0\" x2=\"13\" y2=\"0\" stroke=\"{color}\" stroke-width=\"5\"/></svg>"
+             <line x1=\"-13\" y1=\"0\" x2=\"13\" y2=\"0\" stroke=\"{color}\" stroke-width=\"5\"{broken}/></svg>"
         );
     }
     let corners: Vec<String> = palette::shape(series.look).iter().map(|(x, y)| format!("{x},{y}")).collect();
@@ -70,6 +71,10 @@ fn description(chart: &Chart) -> String {
             .iter()
             .map(|m| format!("{} at {}", significant(m.at.y), significant(m.at.x)))
             .collect();
+        if let ([first, .., last], true) = (&*series.dashed, medians.is_empty()) {
+            let at = |point: &Point| format!("{} at {}", significant(point.y), significant(point.x));
+            return format!("{}: from {} to {}.", series.name, at(first), at(last));
+        }
         match medians.is_empty() {
             true => format!("{}: a line of {} points.", series.name, series.line.len()),
             false => format!("{}: {}.", series.name, medians.join(", ")),

@@ -8,6 +8,7 @@ pub mod growth;
 pub mod mix;
 pub mod palette;
 pub mod plots;
+pub mod roof;
 pub mod rows;
 pub mod trace;
 pub mod waterfall;
@@ -53,7 +54,7 @@ pub struct Series {
     pub medians: Vec<Median>,
     /// A line: a fitted law, a trace, or the medians joined.
     pub line: Vec<Point>,
-    /// A broken line: what counting predicts.
+    /// A broken line: what counting predicts, or a limit.
     pub dashed: Vec<Point>,
 }
 
@@ -92,7 +93,7 @@ impl Chart {
 impl Series {
     /// Whether there is anything to draw.
     pub fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.medians.is_empty() && self.line.is_empty()
+        self.samples.is_empty() && self.medians.is_empty() && self.line.is_empty() && self.dashed.is_empty()
     }
 }
 

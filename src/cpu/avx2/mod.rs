@@ -1,0 +1,3 @@
+//! Kernels in 256-bit vectors.
+
+pub(super) mod peak;
