@@ -44,23 +44,24 @@ impl Layout {
 pub struct Need {
     /// All weights.
     pub weights: u64,
-    /// candle's second, packed copy of quantized matrices. It is made at the first matmul on x86-64
-    /// with AVX2 and kept; counted on every machine.
-    pub packed_copies: u64,
+    /// What the one packed copy of the CPU takes beyond the bytes of the file: the scales of Q4_K and Q5_K, which take
+    /// a byte each there. Counted on every device.
+    pub packing: u64,
     /// Keys and values of the context, and the state that does not grow with it.
     pub cache: u64,
     /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one block
     /// of query rows against the whole context, what a gated delta net holds of its chunks, one row of
     /// logits; and the program itself.
     pub activations: u64,
-    /// The largest matrix in f32, held while it is converted or quantized; gone before the first request.
+    /// The largest matrix in f32, held while it is converted or quantized for an accelerator; gone before the first
+    /// request. The CPU converts some rows at a time.
     pub loading: u64,
 }
 
 impl Need {
     /// The most that is in use at one time: while loading, or while running.
     pub fn peak(&self) -> u64 {
-        self.weights + self.loading.max(self.packed_copies + self.cache + self.activations)
+        self.weights + self.loading.max(self.packing + self.cache + self.activations)
     }
 }
 
@@ -102,22 +103,13 @@ pub fn decode_read_bytes(shape: &ModelShape, layout: Layout, depth: u64) -> u64 
         + 2 * shape.constant_state_bytes()
 }
 
-/// Bytes of candle-core 0.11.1's packed copy: tiles of 16 rows × 256 weights (`quantized/repack_x86.rs`).
-/// Only what is multiplied is packed: no table whose rows are looked up, and nothing that stays in f32.
-fn packed_bytes(shape: &ModelShape, matrices: &MatrixGroup, quantization: Quantization) -> u64 {
-    if matrices.part == Part::Small || matrices.part == Part::Embedding && !shape.tie_embeddings {
-        return 0;
+/// Four bytes more for each 256 weights of Q4_K and Q5_K: see `cpu::block`.
+fn packing_bytes(matrices: &MatrixGroup, quantization: Quantization) -> u64 {
+    let kind = block_type(quantization, matrices.row_length).filter(|_| matrices.part != Part::Small);
+    match kind {
+        Some(GgmlDType::Q4K | GgmlDType::Q5K) => matrices.weights() / 256 * 4,
+        _ => 0,
     }
-    let per_tile = match block_type(quantization, matrices.row_length) {
-        Some(GgmlDType::Q4K) => 3072,
-        Some(GgmlDType::Q6K) => 5120,
-        Some(GgmlDType::Q8_0) => 4352,
-        _ => return 0,
-    };
-    if !matrices.row_length.is_multiple_of(256) || !matrices.rows.is_multiple_of(16) {
-        return 0;
-    }
-    matrices.count * matrices.rows / 16 * (matrices.row_length as u64 / 256) * per_tile
 }
 
 /// Bytes of scores that one more token of context adds to a block of query rows.
@@ -163,7 +155,7 @@ pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
     let matrices = shape.matrices();
     Need {
         weights: weight_bytes(shape, layout.quantization, layout.dtype_bytes),
-        packed_copies: matrices.iter().map(|m| packed_bytes(shape, m, layout.quantization)).sum(),
+        packing: matrices.iter().map(|m| packing_bytes(m, layout.quantization)).sum(),
         cache: context * shape.kv_bytes_per_token(layout.kv_bytes_per_value) + shape.constant_state_bytes(),
         activations: activation_bytes(shape, context),
         loading: matrices.iter().map(|m| m.rows * m.row_length as u64 * F32).max().unwrap_or(0),
@@ -173,7 +165,7 @@ pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
 /// The longest context that fits `memory_bytes`, at most the model's own limit; `None` if not one token does.
 pub fn largest_context(shape: &ModelShape, layout: Layout, memory_bytes: u64) -> Option<u64> {
     let empty = needed_bytes(shape, layout, 0);
-    let running = empty.weights + empty.packed_copies + empty.cache + empty.activations;
+    let running = empty.weights + empty.packing + empty.cache + empty.activations;
     if empty.peak() > memory_bytes {
         return None;
     }
@@ -250,7 +242,7 @@ mod tests {
     #[test]
     fn loading_counts_where_it_is_the_peak() {
         let need = needed_bytes(&qwen3_0_6b(), Layout::half(Quantization::Q4_0), 1);
-        assert_eq!(need.packed_copies, 0);
+        assert_eq!(need.packing, 0);
         assert_eq!(need.loading, 151_936 * 1024 * 4);
         assert_eq!(need.peak(), need.weights + need.loading);
     }
@@ -297,16 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_which_rows_are_looked_up_and_a_router_have_no_packed_copy() {
-        let tied = qwen3_0_6b();
-        let untied = ModelShape { tie_embeddings: false, ..tied.clone() };
-        let packed = |shape| needed_bytes(shape, Layout::half(Quantization::Q4K), 1).packed_copies;
-        assert_eq!(packed(&tied), packed(&untied));
-        let mixture = qwen3_5_35b_a3b();
-        let multiplied = mixture.parameters() - mixture.vector_parameters() - mixture.head_parameters();
-        // 3,072 bytes a tile of 16 rows of 256 weights.
-        let routers = 40 * 257 * 2048;
-        assert_eq!(packed(&mixture), (multiplied - routers) / 4096 * 3072);
+    fn packing_costs_what_the_kernels_take() {
+        use crate::cpu::{block::BlockType, packed::Packed};
+        let columns = 1024;
+        let group = MatrixGroup { part: Part::Every, count: 1, used: 1, rows: 32, row_length: columns };
+        let kinds = [(Quantization::Q4K, BlockType::Q4K), (Quantization::Q5K, BlockType::Q5K)];
+        for (quantization, kind) in kinds.into_iter().chain([(Quantization::Q8_0, BlockType::Q8_0)]) {
+            let packed = Packed::pack(kind, 32, columns, |_, _| Ok::<(), ()>(())).unwrap();
+            let stored = matrix_bytes(&group, quantization, 2);
+            assert_eq!(packed.memory_bytes() as u64, stored + packing_bytes(&group, quantization));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Left<'a> {
 impl Left<'_> {
     /// The same matrix from `row` on.
     #[inline(always)]
-    fn from_row(self, row: usize) -> Self {
+    fn after_rows(self, row: usize) -> Self {
         let numbers = &self.numbers[row * self.row_step..];
         Self { numbers, rows: self.rows - row, ..self }
     }
@@ -38,7 +38,11 @@ pub fn product<L: Lanes>(l: L, left: Left, right: &[f32], stride: usize, scale: 
     let vectors = stride / LANES;
     let (right, out) = (right.as_chunks::<LANES>().0, out.as_chunks_mut::<LANES>().0);
     let (right, out) = (&right[..left.depth * vectors], &mut out[..left.rows * vectors]);
-    if L::WIDE {
+    if left.depth == 0 {
+        out.as_flattened_mut().iter_mut().for_each(|y| *y = if scale == 0.0 { 0.0 } else { scale * *y });
+    } else if left.rows == 0 {
+        // Nothing comes of no rows.
+    } else if L::WIDE {
         panels::<L, 8, 2>(l, left, right, vectors, scale, out);
     } else {
         panels::<L, 4, 1>(l, left, right, vectors, scale, out);
@@ -75,10 +79,10 @@ fn panel<L: Lanes, const R: usize, const N: usize>(
 ) {
     let whole = left.rows - left.rows % R;
     for row in (0..whole).step_by(R) {
-        tile::<L, R, N>(l, left.from_row(row), right, vectors, scale, &mut out[row * vectors..]);
+        tile::<L, R, N>(l, left.after_rows(row), right, vectors, scale, &mut out[row * vectors..]);
     }
     for row in whole..left.rows {
-        tile::<L, 1, N>(l, left.from_row(row), right, vectors, scale, &mut out[row * vectors..]);
+        tile::<L, 1, N>(l, left.after_rows(row), right, vectors, scale, &mut out[row * vectors..]);
     }
 }
 

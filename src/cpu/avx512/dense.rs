@@ -30,7 +30,7 @@ pub(in super::super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f3
 pub(in super::super) fn bf16_tile(x: &[&[bf16]], strips: &[&[bf16]], out: &mut [[f32; 32]]) {
     assert!(Isa::Avx512Bf16.is_available(), "this processor has no bf16 arithmetic");
     let columns = x[0].len();
-    assert!(x.iter().all(|row| row.len() == columns) && columns % 2 == 0 && out.len() >= x.len());
+    assert!(x.iter().all(|row| row.len() == columns) && columns.is_multiple_of(2) && out.len() >= x.len());
     assert!(strips.iter().all(|strip| strip.len() >= columns * STRIP));
     // A pair takes the place of one f32.
     let strips: Vec<*const f32> = strips.iter().map(|strip| strip.as_ptr().cast()).collect();
@@ -108,19 +108,26 @@ unsafe fn pairs<const R: usize, const S: usize>(
     let strips: [*const f32; S] = std::array::from_fn(|strip| strips[strip]);
     let mut sums = [[_mm512_setzero_ps(); S]; R];
     for step in 0..steps {
-        // SAFETY: `step` is one of the steps, by the contract; vectors of 512 bits have one representation.
+        // SAFETY: `step` is one of the steps, by the contract.
         unsafe {
             let weights: [__m512i; S] =
                 std::array::from_fn(|strip| _mm512_loadu_si512(strips[strip].add(step * STRIP).cast()));
             for (row, sums) in rows.iter().zip(&mut sums) {
                 let pair = _mm512_set1_epi32(row.add(step).cast::<i32>().read_unaligned());
                 for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpbf16_ps(*sum, std::mem::transmute(weights), std::mem::transmute(pair));
+                    *sum = _mm512_dpbf16_ps(*sum, bf16s(weights), bf16s(pair));
                 }
             }
         }
     }
     store(&sums, out);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn bf16s(bits: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits without meaning of their own.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(bits) }
 }
 
 #[inline]

@@ -209,10 +209,10 @@ unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: Le
                 for half in 0..2 {
                     let negative = _mm512_set1_epi32(*x.negative_sums.get_unchecked(2 * group + half));
                     let mut dot = _mm512_slli_epi32::<5>(negative);
-                    for q in 4 * half..4 * half + 4 {
+                    for (q, weights) in weights.iter().enumerate().skip(4 * half).take(4) {
                         let four =
                             x.levels.as_ptr().add(group * GROUP + 4 * q).cast::<i32>().read_unaligned();
-                        dot = _mm512_dpbusd_epi32(dot, weights[q], _mm512_set1_epi32(four));
+                        dot = _mm512_dpbusd_epi32(dot, *weights, _mm512_set1_epi32(four));
                     }
                     let scale = signed(record.add((2 + 2 * part + half) * STRIP));
                     scaled = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, x_scale), scaled);
