@@ -195,7 +195,7 @@ mod tests {
         .unwrap()
     }
 
-    /// The products of each instruction set stand near the plain ones, which take offsets off in f32, not in integers.
+    /// The products of each instruction set stand near the plain ones, which take offsets off in f32.
     fn agree(matrix: &Packed, x: &[f32]) {
         let (kind, columns) = (matrix.kind(), matrix.columns());
         let factors = [Factor { matrix, bias: None }];

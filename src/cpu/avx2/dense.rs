@@ -27,8 +27,8 @@ pub(in super::super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f3
 }
 
 /// # Safety
-/// Rows are of one length, `strip` has 16 times as many numbers, `out` a place for each row and 16 numbers in it
-/// from `first` on; the processor has AVX2 and FMA.
+/// Rows are of one length, `strip` has 16 times as many numbers, `out` a place for each row and 16 numbers in
+/// it from `first` on; the processor has AVX2 and FMA.
 unsafe fn by_size(x: &[&[f32]], strip: &[f32], first: usize, out: &mut [[f32; 32]]) {
     // SAFETY: the contract is the same.
     unsafe {

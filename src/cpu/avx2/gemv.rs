@@ -5,15 +5,12 @@ use std::arch::x86_64::*;
 use super::super::activations::{LevelRow, Vector};
 use super::super::block::{BlockType, GROUP, STRIP};
 use super::super::packed::scales_at;
-use super::LANES;
+use super::gemv_dense::{bf16s, f16s, f32s};
 use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, dot, halves, levels, signed, unsigned};
-use super::panel::pairs;
+use super::{LANES, Sums};
 
 /// Bytes ahead of the present ones that are asked for: beyond what the processor fetches by itself.
 const AHEAD: usize = 2048;
-
-/// Sums of the first eight rows of a strip, and of the last.
-type Sums = [__m256; 2];
 
 /// The products of `x` with the 16 rows of `strip`.
 ///
@@ -57,7 +54,8 @@ pub(in super::super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>)
 }
 
 /// # Safety
-/// `groups` groups of levels and their scales can be read, and `x` has as many; the processor has AVX2, FMA, F16C.
+/// `groups` groups of levels and their scales can be read, and `x` has as many; the processor has AVX2, FMA
+/// and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn by_form(
     kind: BlockType,
@@ -247,65 +245,4 @@ fn prefetch(here: *const u8, bytes: usize) {
         // SAFETY: asking for an address never faults, and each processor that runs this can ask.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(AHEAD + line).cast()) };
     }
-}
-
-/// Adds `weights · x` to sums.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn add(sums: &mut Sums, weights: Sums, x: f32) {
-    let x = _mm256_set1_ps(x);
-    *sums = [_mm256_fmadd_ps(weights[0], x, sums[0]), _mm256_fmadd_ps(weights[1], x, sums[1])];
-}
-
-/// One sum of four that grew side by side.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn total(sums: [Sums; 4]) -> Sums {
-    let [a, b, c, d] = sums;
-    let of = |side: usize| _mm256_add_ps(_mm256_add_ps(a[side], b[side]), _mm256_add_ps(c[side], d[side]));
-    [of(0), of(1)]
-}
-
-/// # Safety
-/// `x.len()` columns of 16 numbers can be read; the processor has AVX2, FMA and F16C.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn f32s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (column, x) in x.iter().enumerate() {
-        let at = strip.as_ptr().wrapping_add(column * 4 * STRIP);
-        // SAFETY: by the contract.
-        let weights = unsafe { [_mm256_loadu_ps(at.cast()), _mm256_loadu_ps(at.add(4 * LANES).cast())] };
-        add(&mut sums[column % 4], weights, *x);
-    }
-    total(sums)
-}
-
-/// # Safety
-/// As [`f32s`], in f16.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn f16s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (column, x) in x.iter().enumerate() {
-        let at = strip.as_ptr().wrapping_add(column * 2 * STRIP);
-        // SAFETY: by the contract.
-        let weights = unsafe { [halves(at), halves(at.add(2 * LANES))] };
-        add(&mut sums[column % 4], weights, *x);
-    }
-    total(sums)
-}
-
-/// # Safety
-/// As [`f32s`], in pairs of bf16, the last of which may be half.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn bf16s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (pair, x) in x.chunks(2).enumerate() {
-        let at = strip.as_ptr().wrapping_add(pair * 4 * STRIP);
-        // SAFETY: by the contract.
-        let [left, right] = unsafe { [pairs(at), pairs(at.add(4 * LANES))] };
-        let even = 2 * (pair % 2);
-        add(&mut sums[even], [left[0], right[0]], x[0]);
-        add(&mut sums[even + 1], [left[1], right[1]], x.get(1).copied().unwrap_or(0.0));
-    }
-    total(sums)
 }

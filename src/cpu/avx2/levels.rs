@@ -36,10 +36,8 @@ pub(super) unsafe fn levels<const FORM: u8>(at: *const u8) -> [Half; 2] {
     }
     let low = _mm256_set1_epi8(15);
     let mut out = [stored; 2];
-    for q in 0..4 {
-        out[0][q] = _mm256_and_si256(stored[q], low);
-        out[1][q] = _mm256_and_si256(_mm256_srli_epi16::<4>(stored[q]), low);
-    }
+    out[0].iter_mut().for_each(|v| *v = _mm256_and_si256(*v, low));
+    out[1].iter_mut().for_each(|v| *v = _mm256_and_si256(_mm256_srli_epi16::<4>(*v), low));
     let placed = match FORM {
         FIVE_BITS => fifth_bits(load(4)),
         SIX_BITS => [upper_bits(load(4)), upper_bits(load(5))],
@@ -85,11 +83,11 @@ fn upper_bits(high: __m256i) -> Half {
     ]
 }
 
-/// Sums of products of half a group of weights with 16 levels of a row, in each lane those of one row of weights.
-/// From weights of whole bytes 128 is subtracted first; no other offset is.
+/// Sums of products of half a group of weights with 16 levels of a row, in each lane those of one row of
+/// weights. From weights of whole bytes 128 is subtracted first; no other offset is.
 ///
-/// Sums of 16 bits are widened before they could overflow: 4 products of 6 bits and 7 bits reach 32004, 8 products
-/// of 5 bits 31496, and two of 7 bits and a sign 32512.
+/// Sums of 16 bits are widened before they could overflow: four products of 6 bits with levels up to 127 reach
+/// 32004, eight of 5 bits 31496, and two of bytes down to -128 reach 32512.
 ///
 /// # Safety
 /// 16 levels from -127 to 127 can be read at `x`; the processor has AVX2.
@@ -97,15 +95,15 @@ fn upper_bits(high: __m256i) -> Half {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn dot<const FORM: u8>(weights: &Half, x: *const i8) -> __m256i {
     let mut pairs = [_mm256_setzero_si256(); 4];
-    for q in 0..4 {
+    for (q, (pairs, weights)) in pairs.iter_mut().zip(weights).enumerate() {
         // SAFETY: 4q + 4 is at most 16.
         let four = _mm256_set1_epi32(unsafe { x.add(4 * q).cast::<i32>().read_unaligned() });
-        pairs[q] = match FORM {
+        *pairs = match FORM {
             BYTES => {
-                let signed = _mm256_xor_si256(weights[q], _mm256_set1_epi8(i8::MIN));
+                let signed = _mm256_xor_si256(*weights, _mm256_set1_epi8(i8::MIN));
                 _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(four, signed))
             }
-            _ => _mm256_maddubs_epi16(weights[q], four),
+            _ => _mm256_maddubs_epi16(*weights, four),
         };
     }
     let ones = _mm256_set1_epi16(1);

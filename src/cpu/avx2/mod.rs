@@ -7,6 +7,7 @@
 
 mod dense;
 mod gemv;
+mod gemv_dense;
 mod levels;
 mod panel;
 pub(super) mod peak;
@@ -19,10 +20,15 @@ pub(super) use panel::{unpack, widen};
 pub(super) use rounding::quantize;
 pub(super) use tile::int_tile;
 
+use std::arch::x86_64::__m256;
+
 use super::isa::Isa;
 
 /// Rows in one vector: half of a strip.
 const LANES: usize = 8;
+
+/// Sums of the first eight rows of a strip, and of the last.
+type Sums = [__m256; 2];
 
 /// Panics unless the kernels of this folder may run.
 fn check() {

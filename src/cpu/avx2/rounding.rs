@@ -42,7 +42,7 @@ unsafe fn quantize_group(x: &[f32; GROUP], to: *mut i8) -> f32 {
     let first = ordered(_mm256_packs_epi32(rounded[0], rounded[1]));
     let second = ordered(_mm256_packs_epi32(rounded[2], rounded[3]));
     let levels = ordered(_mm256_packs_epi16(first, second));
-    // A scale below the least normal number can make anything of the inverse; its sign must still be changeable.
+    // A scale below the least normal number can make anything of the inverse; -128 has no opposite.
     let levels = _mm256_max_epi8(levels, _mm256_set1_epi8(-127));
     // SAFETY: by the contract.
     unsafe { _mm256_storeu_si256(to.cast(), levels) };

@@ -46,8 +46,8 @@ pub(in super::super) fn int_tile(
 }
 
 /// # Safety
-/// The lengths are as [`int_tile`] checks them, there are 1 to 4 rows, and `column` is a multiple of 8 below 32; the
-/// processor has AVX2 and FMA.
+/// The lengths are as [`int_tile`] checks them, there are 1 to 4 rows, and `column` is a multiple of 8 below 32;
+/// the processor has AVX2 and FMA.
 unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usize, out: &mut [[f32; 32]]) {
     // SAFETY: the contract is the same.
     unsafe {
