@@ -97,6 +97,10 @@ fn quantize(x: &[f32], to: &mut LevelsMut<'_>, isa: Isa) {
     if isa.is_avx512() {
         return super::avx512::quantize(x, to);
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::quantize(x, to);
+    }
     let _ = isa;
     quantize_plainly(x, to);
 }

@@ -119,6 +119,10 @@ fn widen(kind: BlockType, strip: &[u8], columns: usize, to: &mut [f32], isa: Isa
     if isa.is_avx512() {
         return super::avx512::widen(kind, strip, columns, to);
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::widen(kind, strip, columns, to);
+    }
     let _ = isa;
     for (column, to) in to.chunks_exact_mut(STRIP).enumerate().take(columns) {
         to.iter_mut().enumerate().for_each(|(row, w)| *w = unpack::dense(kind, strip, row, column));
@@ -136,6 +140,10 @@ fn fill(kind: BlockType, strip: &[u8], groups: usize, room: Room<'_>, isa: Isa) 
     #[cfg(target_arch = "x86_64")]
     if isa.is_avx512() {
         return super::avx512::unpack(kind, strip, groups, room);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::unpack(kind, strip, groups, room);
     }
     let _ = isa;
     fill_plainly(kind, strip, groups, room);

@@ -20,6 +20,10 @@ pub(super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>, isa: Isa)
     if isa.is_avx512() {
         return super::avx512::gemv_strip(kind, strip, x);
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::gemv_strip(kind, strip, x);
+    }
     let _ = isa;
     gemv_plainly(kind, strip, x)
 }
@@ -36,6 +40,10 @@ pub(super) fn int_tile(
     if isa.is_avx512() {
         return super::avx512::int_tile(x, form, strips, out);
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::int_tile(x, form, strips, out);
+    }
     let _ = isa;
     int_tile_plainly(x, form, strips, out);
 }
@@ -45,6 +53,10 @@ pub(super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f32; 32]], i
     #[cfg(target_arch = "x86_64")]
     if isa.is_avx512() {
         return super::avx512::f32_tile(x, strips, out);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx2 {
+        return super::avx2::f32_tile(x, strips, out);
     }
     let _ = isa;
     f32_tile_plainly(x, strips, out);
@@ -145,6 +157,94 @@ pub(super) fn f32_tile_plainly(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f32;
                 sums.iter_mut().zip(weights).for_each(|(y, w)| *y += w * x);
             }
             out.copy_from_slice(&sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::cpu::packed::Packed;
+    use crate::cpu::product::{Factor, multiply};
+
+    const ROWS: usize = 37;
+
+    /// Where the floats of a stored block have the byte with the top of their exponent.
+    fn exponents(kind: BlockType) -> &'static [usize] {
+        match kind {
+            BlockType::Q4_1 | BlockType::Q5_1 | BlockType::Q4K | BlockType::Q5K => &[1, 3],
+            BlockType::Q6K => &[209],
+            BlockType::F32 => &[3],
+            _ => &[1],
+        }
+    }
+
+    /// A matrix of such bytes, save that none of its floats reaches 2.
+    fn matrix(kind: BlockType, columns: usize, mut byte: impl FnMut() -> u8) -> Packed {
+        let row_bytes = kind.row_bytes(columns);
+        let mut stored: Vec<u8> = (0..ROWS * row_bytes).map(|_| byte()).collect();
+        for block in stored.chunks_exact_mut(kind.block_bytes()) {
+            exponents(kind).iter().for_each(|at| block[*at] &= 0xbf);
+        }
+        Packed::pack(kind, ROWS, columns, |first, out| {
+            out.copy_from_slice(&stored[first * row_bytes..][..out.len()]);
+            Ok::<(), Infallible>(())
+        })
+        .unwrap()
+    }
+
+    /// The products of each instruction set stand near the plain ones, which take offsets off in f32.
+    fn agree(matrix: &Packed, x: &[f32]) {
+        let (kind, columns) = (matrix.kind(), matrix.columns());
+        let factors = [Factor { matrix, bias: None }];
+        let plain = multiply(x, columns, &factors, Isa::Portable).remove(0);
+        let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|n| n * n).sum::<f64>().sqrt();
+        for isa in Isa::available() {
+            let got = multiply(x, columns, &factors, isa).remove(0);
+            let apart = norm(&mut got.iter().zip(&plain).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+            let whole = norm(&mut plain.iter().map(|y| f64::from(*y)));
+            // Many rows are rounded to bf16 where its arithmetic is used.
+            let rounds = isa == Isa::Avx512Bf16 && kind == BlockType::BF16;
+            let bar = if rounds { 1e-2 } else { 1e-5 };
+            let rows = x.len() / columns;
+            assert!(apart <= bar * whole, "{isa:?} {kind:?} {rows} × {columns}: {apart:e} of {whole:e}");
+        }
+    }
+
+    #[test]
+    fn each_instruction_set_multiplies_as_the_plain_loops_do() {
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u32
+        };
+        for kind in BlockType::ALL {
+            for columns in [1, 32, 33, 64, 75, 512].into_iter().filter(|n| n % kind.block_len() == 0) {
+                let matrix = matrix(kind, columns, || random() as u8);
+                for rows in [1, 2, 5, 7, 13] {
+                    let x: Vec<f32> =
+                        (0..rows * columns).map(|_| (random() % 2001) as f32 / 1000.0 - 1.0).collect();
+                    agree(&matrix, &x);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_levels_do_not_overflow() {
+        for kind in BlockType::ALL {
+            // All bits, and the least and the largest signed byte.
+            for byte in [0xff, 0x80, 0x7f] {
+                let matrix = matrix(kind, 256, || byte);
+                for x in [1.0, -1.0] {
+                    agree(&matrix, &[x; 256]);
+                    agree(&matrix, &[x; 7 * 256]);
+                }
+            }
         }
     }
 }
