@@ -105,12 +105,18 @@ fn quantize(x: &[f32], to: &mut LevelsMut<'_>, isa: Isa) {
     quantize_plainly(x, to);
 }
 
+/// What turns numbers into levels; 0 where all are zero, or so small that their levels could not be told apart.
+pub(super) fn inverse_scale(largest: f32) -> f32 {
+    let inverse = 127.0 / largest;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}
+
 /// The plain twin.
 pub(super) fn quantize_plainly(x: &[f32], to: &mut LevelsMut<'_>) {
     for (group, x) in x.chunks_exact(GROUP).enumerate() {
         let largest = x.iter().fold(0f32, |most, x| most.max(x.abs()));
         let scale = largest / 127.0;
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let inverse = inverse_scale(largest);
         let levels = &mut to.levels[group * GROUP..][..GROUP];
         for (level, x) in levels.iter_mut().zip(x) {
             *level = (x * inverse).round_ties_even() as i8;

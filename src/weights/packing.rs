@@ -164,7 +164,7 @@ mod tests {
         for kind in BlockType::ALL.into_iter().filter(|kind| kind.is_quantized()) {
             let columns = 256;
             let (packed, _) = matrix(kind, 17, columns, 1.0);
-            for value in [0.0, 1e-30, 1e30, -1e30] {
+            for value in [0.0, 1e-38, 1e-30, 1e30, -1e30] {
                 for isa in Isa::available() {
                     let factor = Factor { matrix: &packed, bias: None };
                     let y = multiply(&vec![value; 2 * columns], columns, &[factor], isa);

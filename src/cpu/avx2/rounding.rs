@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::activations::LevelsMut;
+use super::super::activations::{LevelsMut, inverse_scale};
 use super::super::block::GROUP;
 use super::LANES;
 
@@ -35,14 +35,14 @@ unsafe fn quantize_group(x: &[f32; GROUP], to: *mut i8) -> f32 {
         *vector = unsafe { _mm256_loadu_ps(x.as_ptr()) };
     }
     let largest = largest(&four);
-    let inverse = _mm256_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+    let inverse = _mm256_set1_ps(inverse_scale(largest));
     let rounded = four.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
     // Packing works within halves of a vector: the quarters are put in order afterwards.
     let ordered = |packed: __m256i| _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
     let first = ordered(_mm256_packs_epi32(rounded[0], rounded[1]));
     let second = ordered(_mm256_packs_epi32(rounded[2], rounded[3]));
     let levels = ordered(_mm256_packs_epi16(first, second));
-    // A scale below the least normal number can make anything of the inverse; -128 has no opposite.
+    // What is no number becomes -128, which has no opposite.
     let levels = _mm256_max_epi8(levels, _mm256_set1_epi8(-127));
     // SAFETY: by the contract.
     unsafe { _mm256_storeu_si256(to.cast(), levels) };
