@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("workload", &["prompts", "tokenizer"]),
     // The model, from its name to its tokens.
     ("hub", &["clock", "units"]),
-    ("catalog", &["cli", "model", "units"]),
+    ("catalog", &["cli", "cpu", "model", "units"]),
     ("weights", &["catalog", "cli", "cpu", "hub", "model", "tokenizer"]),
     ("engine", &["model", "weights"]),
     ("config", &["cli", "device", "weights"]),

@@ -142,8 +142,9 @@ fn bandwidth(clock: &dyn Clock, isa: Isa, bytes: usize) -> Option<Measured> {
     pool::run_chunks(&mut buffer, COPY_BYTES, |_, part| part.fill(1));
     let windows = (bytes / window.max(1)).max(1);
     let read = Best::of(clock, TIME_EACH, |pass| {
-        let at = pass / STREAMS.len() % windows * window;
-        black_box(peak::read(isa, black_box(&buffer[at..at + window]), STREAMS[pass % STREAMS.len()]));
+        // Another window each time: what was read last may still lie in a cache.
+        let (at, streams) = (pass % windows * window, STREAMS[pass / windows % STREAMS.len()]);
+        black_box(peak::read(isa, black_box(&buffer[at..at + window]), streams));
     });
     let (half, pairs) = (window / 2, (bytes / window.max(1) / 2).max(1));
     let (source, target) = buffer.split_at_mut(bytes / 2);
