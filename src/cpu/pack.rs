@@ -25,14 +25,14 @@ pub(super) fn strip(kind: BlockType, columns: usize, stored: &[u8], strip: &mut 
     }
 }
 
-/// [weight][row]
+/// `[weight][row]`
 fn dense<const BYTES: usize>(row: usize, stored: &[u8], strip: &mut [u8]) {
     for (weight, out) in stored.chunks_exact(BYTES).zip(strip.chunks_exact_mut(BYTES * STRIP)) {
         out[row * BYTES..][..BYTES].copy_from_slice(weight);
     }
 }
 
-/// [pair][row][2]
+/// `[pair][row][2]`
 fn pairs(row: usize, stored: &[u8], strip: &mut [u8]) {
     for (pair, out) in stored.chunks(4).zip(strip.chunks_exact_mut(4 * STRIP)) {
         out[row * 4..][..pair.len()].copy_from_slice(pair);

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Scales follow the types of the file (`block::Scales`), each number as 16 rows side by side. bf16 lies in pairs
-//! of weights, [pair][row][2]; f16 and f32 as [weight][row]. Every strip begins at a multiple of 64 bytes.
+//! of weights, `[pair][row][2]`; f16 and f32 as `[weight][row]`. Every strip begins at a multiple of 64 bytes.
 
 use half::{bf16, f16};
 

@@ -19,7 +19,7 @@ pub(super) struct Scratch {
     levels: Vec<Line>,
     scales: Vec<f32>,
     added: Vec<f32>,
-    /// Dense weights as f32, [strip][column][row].
+    /// Dense weights as f32, `[strip][column][row]`.
     wide: Vec<f32>,
 }
 
@@ -98,7 +98,7 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// One or two strips of dense weights in f32, [column][row].
+    /// One or two strips of dense weights in f32, `[column][row]`.
     pub(super) fn widened<'a>(&'a mut self, matrix: &'a Packed, first: usize, isa: Isa) -> Vec<&'a [f32]> {
         let (kind, columns) = (matrix.kind(), matrix.columns());
         let strips = first..matrix.strips().min(first + 2);

@@ -48,7 +48,7 @@ pub(super) fn int_tile(
     int_tile_plainly(x, form, strips, out);
 }
 
-/// A few rows of f32 times one or two strips [column][16].
+/// A few rows of f32 times one or two strips `[column][16]`.
 pub(super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f32; 32]], isa: Isa) {
     #[cfg(target_arch = "x86_64")]
     if isa.is_avx512() {

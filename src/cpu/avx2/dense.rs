@@ -8,7 +8,7 @@ use super::LANES;
 /// Rows whose sums fit into registers.
 const ROWS: usize = 6;
 
-/// Products of rows `x`, all of one length, with one or two strips of [column][16] numbers; `out` receives 32
+/// Products of rows `x`, all of one length, with one or two strips of `[column][16]` numbers; `out` receives 32
 /// numbers for each row.
 ///
 /// # Panics

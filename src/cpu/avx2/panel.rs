@@ -94,7 +94,7 @@ unsafe fn unpack_scales(
     }
 }
 
-/// The numbers of a strip of f16 or of pairs of bf16 in f32, [column][row].
+/// The numbers of a strip of f16 or of pairs of bf16 in f32, `[column][row]`.
 pub(in super::super) fn widen(kind: BlockType, strip: &[u8], columns: usize, to: &mut [f32]) {
     super::check();
     let to = &mut to[..columns * STRIP];

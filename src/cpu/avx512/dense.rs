@@ -7,7 +7,7 @@ use half::bf16;
 use super::super::block::STRIP;
 use super::super::isa::Isa;
 
-/// Products of up to 12 rows `x`, all of one length, with one or two strips of [column][16] numbers; `out`
+/// Products of up to 12 rows `x`, all of one length, with one or two strips of `[column][16]` numbers; `out`
 /// receives 32 numbers for each row.
 ///
 /// # Panics
@@ -23,7 +23,7 @@ pub(in super::super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f3
     unsafe { by_size::<false>(&rows, columns, &strips, out) }
 }
 
-/// As [`f32_tile`], of bf16 in strips of [pair][16][2]: rows have an even length.
+/// As [`f32_tile`], of bf16 in strips of `[pair][16][2]`: rows have an even length.
 ///
 /// # Panics
 /// As [`f32_tile`], or if the processor has no bf16 arithmetic.

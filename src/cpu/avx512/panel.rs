@@ -82,7 +82,7 @@ unsafe fn unpack_scales(form: Scales, from: *const u8, groups: usize, scales: &m
     }
 }
 
-/// The numbers of a strip of f16 or of pairs of bf16 in f32, [column][row].
+/// The numbers of a strip of f16 or of pairs of bf16 in f32, `[column][row]`.
 pub(in super::super) fn widen(kind: BlockType, strip: &[u8], columns: usize, to: &mut [f32]) {
     super::check();
     assert!(to.len() >= columns * STRIP);
