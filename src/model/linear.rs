@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Module, Result, Tensor};
 
-use super::kernels::f32_values;
+use super::kernels;
 use crate::cpu::isa::isa;
 use crate::cpu::packed::Packed;
 use crate::cpu::product::{Factor, multiply};
@@ -136,7 +136,7 @@ fn products(factors: &[Factor<'_>], x: &Tensor) -> Result<Vec<Tensor>> {
         candle_core::bail!("rows of {columns} numbers times a matrix of {} columns", other.matrix.columns());
     }
     let wide = x.to_dtype(DType::F32)?.contiguous()?;
-    let outputs = f32_values(&wide, |values| multiply(values, columns, factors, isa()))?;
+    let outputs = multiply(kernels::read(&wide)?.slice()?, columns, factors, isa());
     let outputs = outputs.into_iter().zip(factors);
     outputs
         .map(|(out, factor)| {

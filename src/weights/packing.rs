@@ -1,6 +1,5 @@
 //! Matrices for the CPU: stored rows straight into their one packed copy, some at a time.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
@@ -92,26 +91,28 @@ pub fn unpacked(packed: &Packed) -> Vec<f32> {
     values
 }
 
-/// Packs stored bytes that lie in memory: for tests.
-pub fn packed_bytes(kind: BlockType, rows: usize, columns: usize, stored: &[u8]) -> Packed {
-    let row_bytes = kind.row_bytes(columns);
-    let pack = Packed::pack(kind, rows, columns, |first, out| {
-        out.copy_from_slice(&stored[first * row_bytes..][..out.len()]);
-        Ok::<(), Infallible>(())
-    });
-    match pack {
-        Ok(packed) => packed,
-        Err(never) => match never {},
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
     use crate::cpu::isa::Isa;
     use crate::cpu::product::{Factor, multiply};
     use candle_core::{Device, Tensor};
     use proptest::prelude::*;
+
+    /// Packs stored bytes that lie in memory.
+    fn packed_bytes(kind: BlockType, rows: usize, columns: usize, stored: &[u8]) -> Packed {
+        let row_bytes = kind.row_bytes(columns);
+        let pack = Packed::pack(kind, rows, columns, |first, out| {
+            out.copy_from_slice(&stored[first * row_bytes..][..out.len()]);
+            Ok::<(), Infallible>(())
+        });
+        match pack {
+            Ok(packed) => packed,
+            Err(never) => match never {},
+        }
+    }
 
     /// A random matrix in the blocks that candle makes of it, packed, and what candle reads back from them.
     fn matrix(kind: BlockType, rows: usize, columns: usize, spread: f32) -> (Packed, Vec<f32>) {

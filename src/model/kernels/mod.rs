@@ -37,17 +37,6 @@ pub(super) fn is_plain_f32(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
 }
 
-/// Calls `use_values` with the numbers of `x`, contiguous f32 on the CPU.
-pub(super) fn f32_values<R>(x: &Tensor, use_values: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    let (storage, layout) = x.storage_and_layout();
-    match &*storage {
-        candle_core::Storage::Cpu(values) => {
-            Ok(use_values(&values.as_slice::<f32>()?[contiguous_range(layout)?]))
-        }
-        _ => candle_core::bail!("kernels of the CPU work on its own memory only"),
-    }
-}
-
 /// The numbers of a contiguous tensor inside its storage.
 fn contiguous_range(layout: &Layout) -> Result<std::ops::Range<usize>> {
     match layout.contiguous_offsets() {
