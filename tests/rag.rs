@@ -2,6 +2,8 @@
 
 mod common;
 mod stand_in_hub;
+#[allow(dead_code, reason = "shared with tests/stores.rs")]
+mod stand_in_pinecone;
 
 #[path = "rag/arms.rs"]
 mod arms;
@@ -14,3 +16,5 @@ mod place;
 mod refusals;
 #[path = "rag/stores.rs"]
 mod stores;
+#[path = "rag/surprises.rs"]
+mod surprises;

@@ -92,6 +92,23 @@ pub fn run_ranges(length: usize, step: usize, work: impl Fn(std::ops::Range<usiz
     run(length.div_ceil(step), |piece| work(piece * step..length.min((piece + 1) * step)));
 }
 
+/// Parts `0..length` into runs that grow shorter towards the end, none of them below `least` but the last, and calls
+/// `work` with each: threads that begin together end together, though the first runs are long.
+pub fn run_tapered(length: usize, least: usize, work: impl Fn(std::ops::Range<usize>) + Sync) {
+    let bounds = tapered(length, least.max(1), threads());
+    run(bounds.len() - 1, |piece| work(bounds[piece]..bounds[piece + 1]));
+}
+
+/// Where the runs begin, and where the last one ends: each takes half of what is left for its thread.
+fn tapered(length: usize, least: usize, threads: usize) -> Vec<usize> {
+    let (mut bounds, mut begin) = (vec![0], 0);
+    while begin < length {
+        begin = length.min(begin + least.max((length - begin) / (2 * threads)));
+        bounds.push(begin);
+    }
+    bounds
+}
+
 fn pool() -> &'static Pool {
     let mut first = false;
     let pool = POOL.get_or_init(|| {
@@ -336,6 +353,22 @@ mod tests {
             done.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(done.load(Ordering::Relaxed), 16);
+    }
+
+    #[test]
+    fn runs_that_taper_are_all_of_it_in_order_and_end_small() {
+        for (length, least, threads) in
+            [(0, 1, 2), (1, 4, 2), (256, 2, 2), (9496, 2, 2), (384, 3, 64), (7, 1, 1)]
+        {
+            let bounds = tapered(length, least, threads);
+            assert_eq!((bounds[0], bounds[bounds.len() - 1]), (0, length));
+            let runs: Vec<usize> = bounds.windows(2).map(|bounds| bounds[1] - bounds[0]).collect();
+            assert!(runs.is_sorted_by(|longer, shorter| longer >= shorter), "{runs:?}");
+            assert!(runs.iter().rev().skip(1).all(|run| *run >= least), "{runs:?}");
+            assert!(runs.last().is_none_or(|last| *last <= least), "{runs:?}");
+            // Little is left to do when the first thread finds nothing more.
+            assert!(runs.first().is_none_or(|first| *first <= least.max(length / (2 * threads))), "{runs:?}");
+        }
     }
 
     #[test]

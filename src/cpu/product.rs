@@ -28,7 +28,7 @@ pub struct Factor<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-/// Bytes of weights that are worth a piece of their own in the product of one row.
+/// Least bytes of weights of a piece in the product of one row.
 const PIECE_BYTES: usize = 32 << 10;
 
 /// `x` (rows, in) times each of the matrices: one (rows, out) for each, row after row.
@@ -92,9 +92,7 @@ fn one_row(x: &[f32], targets: &[Target<'_>], isa: Isa) {
     let vector = Vector { levels: levels.as_ref().map(|levels| levels.row(0)), numbers: x };
     let bytes: usize = targets.iter().map(|target| target.factor.matrix.memory_bytes()).sum();
     let strips: usize = targets.iter().map(|target| target.factor.matrix.strips()).sum();
-    // Few pieces when the product is small, and never more than are needed to even out the threads.
-    let pieces = (bytes / PIECE_BYTES).clamp(1, 8 * pool::threads());
-    pool::run_ranges(strips, strips.div_ceil(pieces), |range| {
+    pool::run_tapered(strips, (PIECE_BYTES * strips).div_ceil(bytes.max(1)), |range| {
         for (target, strip) in places(targets, range, Packed::strips) {
             let matrix = target.factor.matrix;
             target.write(0, strip, &tile::gemv_strip(matrix.kind(), matrix.strip(strip), vector, isa));

@@ -1,6 +1,7 @@
 //! An experiment in a place of its own, and what every report of one must keep.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -21,6 +22,11 @@ const SMALL: [[&str; 2]; 9] = [
 
 /// `ctxbench rag ARGS` with the small numbers where they name no others, over the tests' corpus, into `out`.
 pub fn rag(place: &Place, args: &[&str]) -> Outcome {
+    Outcome::of(rag_command(place, args).output().expect("the program starts"))
+}
+
+/// The same, not started.
+pub fn rag_command(place: &Place, args: &[&str]) -> Command {
     let corpus = word(&fixture("corpus"));
     let mut words = vec!["rag", "--offline"];
     for [name, value] in SMALL.iter().chain([&["--corpus", &corpus]]) {
@@ -29,7 +35,7 @@ pub fn rag(place: &Place, args: &[&str]) -> Outcome {
         }
     }
     words.extend(args);
-    Outcome::of(place.command(&words).output().expect("the program starts"))
+    place.command(&words)
 }
 
 /// The report in `folder`, held against the schema and against itself.

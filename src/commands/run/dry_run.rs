@@ -24,9 +24,10 @@ use crate::tokenizer::load;
 use crate::units;
 use crate::weights::preview::Preview;
 
-/// Shares of the measured limits that the engine is taken to reach: for an estimate only.
-const PREFILL_SHARE: f64 = 0.2;
-const DECODE_SHARE: f64 = 0.4;
+/// Shares of the measured limits that the engine is taken to reach, for an estimate only: what it reached on two cores
+/// of an AMD EPYC in reports/peers/, rounded down.
+const PREFILL_SHARE: f64 = 0.4;
+const DECODE_SHARE: f64 = 0.6;
 
 /// One line of the plan.
 struct Line {

@@ -20,7 +20,7 @@ const MOST_BLOCKS: usize = 32;
 const PIECES: usize = 8;
 
 /// Numbers of keys and values below which the caller does all.
-const ALONE: usize = 100_000;
+const ALONE: usize = 16_000;
 
 /// Keys whose values the first cache holds beside all else.
 const NEAR_KEYS: usize = 32;
