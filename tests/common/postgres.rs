@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use postgres::{Client, NoTls};
 use tempfile::TempDir;
 
+use super::copy::copy_all;
 use super::packages;
 
 /// Password of the server's user; it must never be shown.
@@ -195,16 +196,4 @@ fn give_away(path: &Path) {
 
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the temporary folder is writable");
-    for entry in fs::read_dir(from).expect("the package has it") {
-        let entry = entry.expect("the package can be read");
-        let copy = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_all(&entry.path(), &copy),
-            false => drop(fs::copy(entry.path(), copy).expect("the temporary folder has room")),
-        }
-    }
 }

@@ -1,10 +1,10 @@
 //! Corpora and stores that turn out to be other than they were.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::common::copy::copy_all;
 use crate::experiment::{case, rag, rag_command, report};
 use crate::place::{Outcome, Place, codes, fixture, list, word};
 use crate::stand_in_pinecone::{Does, INDEX, KEY, StandInPinecone};
@@ -13,17 +13,6 @@ const FEW: [&str; 7] =
     ["tiny", "--weights", "random", "--embedder", "stand-in", "--arms", "short,padded,rag"];
 /// Numbers in a vector of the stand-in embedder.
 const DIMENSIONS: usize = 384;
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let copy = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_all(&entry.path(), &copy),
-            false => drop(fs::copy(entry.path(), copy).unwrap()),
-        }
-    }
-}
 
 #[test]
 fn a_corpus_that_changed_under_its_index_is_embedded_anew() {
@@ -62,6 +51,8 @@ fn retrieval_that_finds_nothing_is_measured_and_stamped() {
     let outcome = Outcome::of(command.output().unwrap());
     outcome.assert_done();
     assert!(pinecone.count("/query") > 0, "nobody asked");
+    let written = fs::read_to_string(place.path("out/report.json")).unwrap();
+    assert!(!written.contains(KEY) && !format!("{outcome:?}").contains(KEY), "the key is shown");
     let report = report(&place, "out");
     assert!(codes(&report).contains(&"nothing_retrieved"), "{:?}", codes(&report));
     assert!(outcome.stdout.contains("found no passage"), "{}", outcome.stdout);

@@ -1,9 +1,9 @@
 //! Scale, causal mask and softmax of a block of attention scores, in one pass over each row.
 
 use candle_core::{CpuStorage, D, DType, InplaceOp1, Layout, Result, Tensor};
-use rayon::prelude::*;
 
 use super::exp::exp;
+use crate::cpu::pool;
 
 /// Softmax over the keys each row may see.
 ///
@@ -54,7 +54,7 @@ impl InplaceOp1 for CausalSoftmax {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let range = super::contiguous_range(layout)?;
         let scores = &mut super::f32_slice(storage)?[range];
-        scores.par_chunks_mut(self.keys).enumerate().for_each(|(index, row)| {
+        pool::run_chunks(scores, self.keys, |index, row| {
             let position = self.offset + (index % self.rows) / self.group;
             let (seen, hidden) = row.split_at_mut((position + 1).min(self.keys));
             softmax(seen, self.scale);

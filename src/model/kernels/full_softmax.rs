@@ -1,9 +1,9 @@
 //! Scale and softmax of attention scores where every token sees every other.
 
 use candle_core::{CpuStorage, D, DType, InplaceOp1, Layout, Result, Tensor};
-use rayon::prelude::*;
 
 use super::causal_softmax::softmax;
+use crate::cpu::pool;
 
 /// Softmax over the last dimension of `scale · scores`; `scores` (…, keys), any number of dimensions.
 pub fn full_softmax(scores: Tensor, scale: f64) -> Result<Tensor> {
@@ -39,7 +39,7 @@ impl InplaceOp1 for FullSoftmax {
         let scores = &mut super::f32_slice(storage)?[range];
         let keys = self.keys.max(1);
         let piece = keys * (PIECE / keys).max(1);
-        scores.par_chunks_mut(piece).for_each(|rows| {
+        pool::run_chunks(scores, piece, |_, rows| {
             for row in rows.chunks_mut(keys) {
                 softmax(row, self.scale);
             }

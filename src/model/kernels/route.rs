@@ -4,9 +4,9 @@
 //! Comes in: scores (tokens, experts) in f32, on any device. Goes out: experts and weights on the host.
 
 use candle_core::{DType, Result, Tensor};
-use rayon::prelude::*;
 
 use super::exp::exp;
+use crate::cpu::pool;
 
 /// Rows per parallel piece: enough work to be worth handing out.
 const PIECE: usize = 32;
@@ -98,22 +98,20 @@ pub fn pick(scores: &Tensor, used: usize) -> Result<Picks> {
         candle_core::bail!("a token cannot go to {used} of {count} experts");
     }
     let scores = scores.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let mut experts = vec![0; tokens * used];
-    let mut weights = vec![0.0; tokens * used];
-    let rows = scores.par_chunks(PIECE * count);
-    let outputs = experts.par_chunks_mut(PIECE * used).zip(weights.par_chunks_mut(PIECE * used));
-    rows.zip(outputs).for_each(|(rows, (experts, weights))| {
+    let mut picked = vec![(0, 0.0); tokens * used];
+    pool::run_chunks(&mut picked, PIECE * used, |piece, picked| {
         let mut row = vec![0.0; count];
         let mut best = Vec::with_capacity(used + 1);
-        let outputs = experts.chunks_mut(used).zip(weights.chunks_mut(used));
-        for (scores, (experts, weights)) in rows.chunks(count).zip(outputs) {
+        let rows = scores.chunks(count).skip(piece * PIECE);
+        for (scores, picked) in rows.zip(picked.chunks_mut(used)) {
             softmax(scores, &mut row);
             largest(&row, used, &mut best);
-            for ((expert, weight), index) in experts.iter_mut().zip(weights).zip(&best) {
-                (*expert, *weight) = (*index as u32, row[*index]);
+            for (place, index) in picked.iter_mut().zip(&best) {
+                *place = (*index as u32, row[*index]);
             }
         }
     });
+    let (experts, weights) = picked.into_iter().unzip();
     Ok(Picks { used, experts, weights })
 }
 
