@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "threads fill different columns of one result")]
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::bf16;
@@ -46,7 +47,7 @@ pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> 
     let targets: Vec<Target<'_>> = factors
         .iter()
         .zip(&mut outputs)
-        .map(|(factor, out)| Target { factor: *factor, out: Shared::uninitialised(out), rows })
+        .map(|(factor, out)| Target { factor: *factor, out: Shared::new(out.spare_capacity_mut()), rows })
         .collect();
     match rows {
         0 => {}
@@ -63,7 +64,8 @@ pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> 
 /// Where one matrix's results go.
 struct Target<'a> {
     factor: Factor<'a>,
-    out: Shared<f32>,
+    /// Does not exist before it is written.
+    out: Shared<MaybeUninit<f32>>,
     rows: usize,
 }
 
@@ -78,9 +80,13 @@ impl Target<'_> {
         // SAFETY: each strip of each row is written by one piece, and the output outlives them.
         let out = unsafe { self.out.part(at + first..at + last) };
         match self.factor.bias {
-            None => out.copy_from_slice(&numbers[..last - first]),
+            None => {
+                out.write_copy_of_slice(&numbers[..last - first]);
+            }
             Some(bias) => {
-                out.iter_mut().zip(numbers).zip(&bias[first..last]).for_each(|((y, n), b)| *y = n + b);
+                for ((y, n), b) in out.iter_mut().zip(numbers).zip(&bias[first..last]) {
+                    y.write(n + b);
+                }
             }
         }
     }
