@@ -224,3 +224,43 @@ fn pair_of_strips(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Bytes by their place, save that no number of any type becomes large.
+    fn matrix(kind: BlockType, rows: usize, columns: usize) -> Packed {
+        Packed::pack(kind, rows, columns, |first, out| {
+            let from = first * kind.row_bytes(columns);
+            out.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((from + at) * 37 % 61) as u8);
+            Ok::<(), Infallible>(())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn matrices_that_share_their_rows_give_what_each_gives_alone_and_their_bias() {
+        let (columns, bias) = (256, [0.5, -2.0, 3.0, 1.25].repeat(8));
+        let of = |(at, kind): (usize, &BlockType)| matrix(*kind, 14 + at, columns);
+        let matrices: Vec<Packed> = BlockType::ALL.iter().enumerate().map(of).collect();
+        let factors: Vec<Factor<'_>> =
+            matrices.iter().map(|matrix| Factor { matrix, bias: Some(&bias[..matrix.rows()]) }).collect();
+        for rows in if cfg!(miri) { vec![1, 2] } else { vec![1, 2, 30, 100] } {
+            let x: Vec<f32> = (0..rows * columns).map(|at| (at * 31 % 101) as f32 / 50.0 - 1.0).collect();
+            for isa in Isa::available() {
+                let together = multiply(&x, columns, &factors, isa);
+                for (factor, got) in factors.iter().zip(together) {
+                    let mut alone = multiply(&x, columns, &[Factor { bias: None, ..*factor }], isa).remove(0);
+                    assert!(alone.iter().all(|y| y.is_finite()) && alone.iter().any(|y| *y != alone[0]));
+                    for row in alone.chunks_exact_mut(factor.matrix.rows()) {
+                        row.iter_mut().zip(&bias).for_each(|(y, bias)| *y += bias);
+                    }
+                    assert_eq!(got, alone, "{rows} rows, {:?}, {isa:?}", factor.matrix.kind());
+                }
+            }
+        }
+    }
+}
