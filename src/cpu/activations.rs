@@ -172,7 +172,8 @@ mod tests {
     fn what_is_no_number_shows_in_its_group_alone_and_sums_are_those_of_the_levels() {
         let sound: [f32; 2 * GROUP] = std::array::from_fn(|at| at as f32 / 32.0 - 1.0);
         for isa in Isa::available() {
-            for (wrong, at) in [f32::NAN, f32::INFINITY, -f32::INFINITY].map(|x| (0..GROUP).map(move |at| (x, at))).into_iter().flatten() {
+            let wrong = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            for (wrong, at) in wrong.into_iter().flat_map(|x| (0..GROUP).map(move |at| (x, at))) {
                 let mut x = sound;
                 (x[at], x[GROUP / 2]) = (wrong, wrong);
                 let levels = Levels::of(&x, x.len(), isa);

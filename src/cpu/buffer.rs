@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn buffers_that_share_a_region_do_not_share_bytes() {
-        let mut buffers: Vec<Buffer> = (0..40).map(|n| Buffer::zeroed(SMALL + REGION / 21 * (n % 3))).collect();
+        let mut buffers: Vec<Buffer> =
+            (0..40).map(|n| Buffer::zeroed(SMALL + REGION / 21 * (n % 3))).collect();
         for (mark, buffer) in (1u8..).zip(&mut buffers) {
             assert!(buffer.iter().all(|byte| *byte == 0));
             buffer.fill(mark);

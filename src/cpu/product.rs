@@ -248,7 +248,8 @@ mod tests {
         let matrices: Vec<Packed> = BlockType::ALL.iter().enumerate().map(of).collect();
         let factors: Vec<Factor<'_>> =
             matrices.iter().map(|matrix| Factor { matrix, bias: Some(&bias[..matrix.rows()]) }).collect();
-        for rows in if cfg!(miri) { vec![1, 2] } else { vec![1, 2, 30, 100] } {
+        let counts: &[usize] = if cfg!(miri) { &[1, 2] } else { &[1, 2, 30, 100] };
+        for rows in counts.iter().copied() {
             let x: Vec<f32> = (0..rows * columns).map(|at| (at * 31 % 101) as f32 / 50.0 - 1.0).collect();
             for isa in Isa::available() {
                 let together = multiply(&x, columns, &factors, isa);

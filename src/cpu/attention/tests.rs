@@ -218,7 +218,6 @@ fn heads_of_small_numbers_are_held_up_by_what_is_added_to_their_square() {
     let shape = HeadShape { heads: 2, kv_heads: 1, dim: 24 };
     let mut sequence = Sequence::new(shape, 4, 40, 1e-3);
     sequence.k.iter_mut().for_each(|k| *k *= 1e-3);
-    sequence.scale = 8.0;
     let expected = sequence.expected();
     for isa in Isa::available() {
         for sizes in [&[40][..], &[1]] {

@@ -218,7 +218,9 @@ fn heads_as_large_as_in_released_models_agree_too() {
 
 #[test]
 fn what_is_small_is_held_up_by_what_is_added_to_its_square() {
-    for shape in [Shape { key_dim: 8, value_dim: 8, ..RELEASED }, Shape { key_dim: 16, value_dim: 32, ..RELEASED }] {
+    for shape in
+        [Shape { key_dim: 8, value_dim: 8, ..RELEASED }, Shape { key_dim: 16, value_dim: 32, ..RELEASED }]
+    {
         let mut case = Case::new(shape, 40, 3e-3, 5);
         case.memory.iter_mut().for_each(|s| *s *= 1e-3);
         holds(&case, &[]);

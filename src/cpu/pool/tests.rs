@@ -22,7 +22,6 @@ fn is_worker() -> bool {
     std::thread::current().name().is_some_and(|name| name.starts_with("cpu-"))
 }
 
-
 #[test]
 fn each_piece_is_done_once() {
     for pieces in [0, 1, 2, 3, 17, 1000] {
