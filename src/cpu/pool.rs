@@ -78,12 +78,7 @@ pub fn run(pieces: usize, work: impl Fn(usize) + Sync) {
     if alone || pieces > MAX_PIECES {
         return (0..pieces).for_each(work);
     }
-    let pool = pool();
-    match pool.caller.try_lock() {
-        Err(TryLockError::WouldBlock) => (0..pieces).for_each(work),
-        Ok(_held) => pool.share(pieces, &work),
-        Err(TryLockError::Poisoned(_held)) => pool.share(pieces, &work),
-    }
+    pool().call(pieces, &work);
 }
 
 /// Parts `0..length` into runs of `step`, and calls `work` with each run.
@@ -126,6 +121,15 @@ impl Pool {
             if let Ok(handle) = builder.spawn(move || self.serve(index)) {
                 let _ = worker.thread.set(handle.thread().clone());
             }
+        }
+    }
+
+    /// Shares the work, unless that of another caller is under way.
+    fn call(&self, pieces: usize, work: Work<'_>) {
+        match self.caller.try_lock() {
+            Err(TryLockError::WouldBlock) => (0..pieces).for_each(work),
+            Ok(_held) => self.share(pieces, work),
+            Err(TryLockError::Poisoned(_held)) => self.share(pieces, work),
         }
     }
 

@@ -127,3 +127,33 @@ fn a_caller_that_sleeps_is_woken_though_others_woke_it_too_early() {
         });
     }
 }
+
+#[test]
+fn a_call_while_another_is_under_way_is_done_by_its_caller() {
+    let pool = own();
+    let (begun, over) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            let me = std::thread::current().id();
+            pool.call(5, &|_| assert_eq!(std::thread::current().id(), me));
+            over.wait();
+        });
+        pool.call(2, &|piece| {
+            if piece == 0 {
+                begun.wait();
+                over.wait();
+            }
+        });
+    });
+}
+
+#[test]
+fn no_call_looks_like_the_one_before() {
+    let pool = own();
+    let after_a_call = || {
+        pool.share(3, &|_| {});
+        pool.ticket.load(Ordering::SeqCst)
+    };
+    assert_ne!(after_a_call(), after_a_call());
+}
