@@ -250,3 +250,13 @@ fn one_key_corrected_in_full_again_and_again_stays_stable() {
     holds(&case, &[]);
     holds(&case, &[1; 100]);
 }
+
+#[test]
+fn value_heads_follow_each_other_or_take_turns() {
+    let heads = |order| {
+        let shape = Shape { order, ..RELEASED };
+        [0, 1].map(|key_head| [0, 1].map(|index| shape.value_head(key_head, index)))
+    };
+    assert_eq!(heads(Order::Grouped), [[0, 1], [2, 3]]);
+    assert_eq!(heads(Order::Tiled), [[0, 2], [1, 3]]);
+}
