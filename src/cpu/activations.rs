@@ -111,10 +111,13 @@ pub(super) fn inverse_scale(largest: f32) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// The plain twin.
+/// The plain twin. What is no number makes the scale of its group none.
 pub(super) fn quantize_plainly(x: &[f32], to: &mut LevelsMut<'_>) {
     for (group, x) in x.chunks_exact(GROUP).enumerate() {
-        let largest = x.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let largest = match x.iter().any(|x| x.is_nan()) {
+            true => f32::NAN,
+            false => x.iter().fold(0f32, |most, x| most.max(x.abs())),
+        };
         let scale = largest / 127.0;
         let inverse = inverse_scale(largest);
         let levels = &mut to.levels[group * GROUP..][..GROUP];
@@ -159,4 +162,29 @@ fn round(x: &[f32], to: &mut [bf16], isa: Isa) {
     }
     let _ = isa;
     to.iter_mut().zip(x).for_each(|(to, x)| *to = bf16::from_f32(*x));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_shows_in_its_group_alone_and_sums_are_those_of_the_levels() {
+        let sound: [f32; 2 * GROUP] = std::array::from_fn(|at| at as f32 / 32.0 - 1.0);
+        for isa in Isa::available() {
+            let wrong = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            for (wrong, at) in wrong.into_iter().flat_map(|x| (0..GROUP).map(move |at| (x, at))) {
+                let mut x = sound;
+                (x[at], x[GROUP / 2]) = (wrong, wrong);
+                let levels = Levels::of(&x, x.len(), isa);
+                assert!(!levels.scales[0].is_finite(), "{wrong} at {at} is hidden: {isa:?}");
+                assert_eq!(levels.scales[1], Levels::of(&sound, sound.len(), isa).scales[1], "{isa:?}");
+                let halves = levels.levels.chunks_exact(GROUP / 2).zip(&levels.negative_sums);
+                for (half, negative) in halves {
+                    assert_eq!(half.iter().map(|level| i32::from(*level)).sum::<i32>(), -negative, "{isa:?}");
+                    assert!(half.iter().all(|level| *level >= -127), "{isa:?}");
+                }
+            }
+        }
+    }
 }

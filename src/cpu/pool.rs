@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, OnceLock, TryLockError};
 use std::thread::Thread;
 
-/// Turns of an idle thread before it parks: some tens of microseconds.
-const SPINS: u32 = 4_000;
+/// Turns of an idle thread before it parks: some tens of microseconds. Few under Miri, where turns are slow.
+const SPINS: u32 = if cfg!(miri) { 10 } else { 4_000 };
 
 /// Turns of a caller that waits for the last piece, before it parks too.
-const CALLER_SPINS: u32 = 20_000;
+const CALLER_SPINS: u32 = if cfg!(miri) { 10 } else { 20_000 };
 
 /// What is handed out, as a thin pointer to a fat one that lies in the caller's frame.
 type Work<'a> = &'a (dyn Fn(usize) + Sync);
@@ -78,12 +78,7 @@ pub fn run(pieces: usize, work: impl Fn(usize) + Sync) {
     if alone || pieces > MAX_PIECES {
         return (0..pieces).for_each(work);
     }
-    let pool = pool();
-    match pool.caller.try_lock() {
-        Err(TryLockError::WouldBlock) => (0..pieces).for_each(work),
-        Ok(_held) => pool.share(pieces, &work),
-        Err(TryLockError::Poisoned(_held)) => pool.share(pieces, &work),
-    }
+    pool().call(pieces, &work);
 }
 
 /// Parts `0..length` into runs of `step`, and calls `work` with each run.
@@ -113,38 +108,57 @@ fn pool() -> &'static Pool {
     let mut first = false;
     let pool = POOL.get_or_init(|| {
         first = true;
+        Pool::of(threads())
+    });
+    if first {
+        pool.start();
+    }
+    pool
+}
+
+impl Pool {
+    /// For so many threads, the caller included; the others are yet to be started.
+    fn of(threads: usize) -> Self {
         let worker = || Worker { parked: AtomicBool::new(false), thread: OnceLock::new() };
-        Pool {
+        Self {
             ticket: AtomicU64::new(0),
             work: AtomicPtr::new(std::ptr::null_mut()),
             done: AtomicUsize::new(0),
             caller: Mutex::new(()),
             waits: AtomicBool::new(false),
             sleeper: Mutex::new(None),
-            workers: (1..threads()).map(|_| worker()).collect(),
+            workers: (1..threads).map(|_| worker()).collect(),
         }
-    });
-    if first {
-        for index in 0..pool.workers.len() {
+    }
+
+    fn start(&'static self) {
+        for (index, worker) in self.workers.iter().enumerate() {
             let builder = std::thread::Builder::new().name(format!("cpu-{}", index + 1));
             // Where no thread can be had, the caller does all: slower, and right.
-            if let Ok(handle) = builder.spawn(move || pool.serve(index)) {
-                let _ = pool.workers[index].thread.set(handle.thread().clone());
+            if let Ok(handle) = builder.spawn(move || self.serve(index)) {
+                let _ = worker.thread.set(handle.thread().clone());
             }
         }
     }
-    pool
-}
 
-impl Pool {
+    /// Shares the work, unless that of another caller is under way.
+    fn call(&self, pieces: usize, work: Work<'_>) {
+        match self.caller.try_lock() {
+            Err(TryLockError::WouldBlock) => (0..pieces).for_each(work),
+            Ok(_held) => self.share(pieces, work),
+            Err(TryLockError::Poisoned(_held)) => self.share(pieces, work),
+        }
+    }
+
     fn share(&self, pieces: usize, work: Work<'_>) {
         self.done.store(0, Ordering::Relaxed);
         self.work.store((&raw const work).cast_mut().cast(), Ordering::Relaxed);
         let generation = (self.ticket.load(Ordering::Relaxed) >> (2 * FIELD)).wrapping_add(1);
         self.ticket.store((generation << (2 * FIELD)) | ((pieces as u64) << FIELD), Ordering::SeqCst);
         for worker in self.workers.iter().take(pieces - 1) {
-            if worker.parked.swap(false, Ordering::SeqCst)
-                && let Some(thread) = worker.thread.get()
+            // A worker whose thread is not known yet stays marked, and is woken by a later call.
+            if let Some(thread) = worker.thread.get()
+                && worker.parked.swap(false, Ordering::SeqCst)
             {
                 thread.unpark();
             }
@@ -192,15 +206,22 @@ impl Pool {
                     let work = unsafe { *work };
                     Self::do_piece(work, next as usize);
                     let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
-                    if done as u64 == pieces
-                        && self.waits.load(Ordering::SeqCst)
-                        && let Some(caller) = lock(&self.sleeper).take()
-                    {
-                        caller.unpark();
+                    if done as u64 == pieces {
+                        self.wake_caller();
                     }
                     return true;
                 }
             }
+        }
+    }
+
+    /// The thread stays noted: whoever was held up on the way here may wake the caller of later work, and that
+    /// caller, who then sleeps on, must still be found by the last piece of its own.
+    fn wake_caller(&self) {
+        if self.waits.load(Ordering::SeqCst)
+            && let Some(caller) = &*lock(&self.sleeper)
+        {
+            caller.unpark();
         }
     }
 
@@ -266,15 +287,6 @@ impl<T> Shared<T> {
         Self { start: slice.as_mut_ptr(), length: slice.len() }
     }
 
-    /// The room of an empty vector, whose numbers do not exist before they are written.
-    pub(super) fn uninitialised(vector: &mut Vec<T>) -> Self
-    where
-        T: Copy,
-    {
-        let room = vector.spare_capacity_mut();
-        Self { start: room.as_mut_ptr().cast(), length: room.len() }
-    }
-
     /// The numbers `range` of the slice.
     ///
     /// # Safety
@@ -301,80 +313,4 @@ pub fn run_chunks<T: Send>(slice: &mut [T], step: usize, work: impl Fn(usize, &m
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_piece_is_done_once() {
-        for pieces in [0, 1, 2, 3, 17, 1000] {
-            let counts: Vec<AtomicUsize> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
-            for _ in 0..50 {
-                run(pieces, |piece| {
-                    counts[piece].fetch_add(1, Ordering::Relaxed);
-                });
-            }
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 50), "{pieces}");
-        }
-    }
-
-    #[test]
-    fn callers_at_the_same_time_and_calls_from_inside_come_to_an_end() {
-        let total = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        run(5, |_| {
-                            run(3, |_| {
-                                total.fetch_add(1, Ordering::Relaxed);
-                            });
-                        });
-                    }
-                });
-            }
-        });
-        assert_eq!(total.load(Ordering::Relaxed), 4 * 200 * 15);
-    }
-
-    #[test]
-    fn threads_that_have_parked_wake_again() {
-        let done = AtomicUsize::new(0);
-        run(8, |_| {
-            done.fetch_add(1, Ordering::Relaxed);
-        });
-        // Every worker parks once it has turned often enough; waiting for that needs no clock.
-        while !pool().workers.iter().all(|worker| worker.parked.load(Ordering::SeqCst)) {
-            std::thread::yield_now();
-            if threads() == 1 {
-                return;
-            }
-        }
-        run(8, |_| {
-            done.fetch_add(1, Ordering::Relaxed);
-        });
-        assert_eq!(done.load(Ordering::Relaxed), 16);
-    }
-
-    #[test]
-    fn runs_that_taper_are_all_of_it_in_order_and_end_small() {
-        for (length, least, threads) in
-            [(0, 1, 2), (1, 4, 2), (256, 2, 2), (9496, 2, 2), (384, 3, 64), (7, 1, 1)]
-        {
-            let bounds = tapered(length, least, threads);
-            assert_eq!((bounds[0], bounds[bounds.len() - 1]), (0, length));
-            let runs: Vec<usize> = bounds.windows(2).map(|bounds| bounds[1] - bounds[0]).collect();
-            assert!(runs.is_sorted_by(|longer, shorter| longer >= shorter), "{runs:?}");
-            assert!(runs.iter().rev().skip(1).all(|run| *run >= least), "{runs:?}");
-            assert!(runs.last().is_none_or(|last| *last <= least), "{runs:?}");
-            // Little is left to do when the first thread finds nothing more.
-            assert!(runs.first().is_none_or(|first| *first <= least.max(length / (2 * threads))), "{runs:?}");
-        }
-    }
-
-    #[test]
-    fn chunks_are_parts_of_the_slice_in_order() {
-        let mut numbers = vec![0usize; 103];
-        run_chunks(&mut numbers, 10, |chunk, part| part.iter_mut().for_each(|n| *n = chunk));
-        assert!(numbers.iter().enumerate().all(|(index, chunk)| *chunk == index / 10));
-    }
-}
+mod tests;

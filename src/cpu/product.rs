@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "threads fill different columns of one result")]
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::bf16;
@@ -46,7 +47,7 @@ pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> 
     let targets: Vec<Target<'_>> = factors
         .iter()
         .zip(&mut outputs)
-        .map(|(factor, out)| Target { factor: *factor, out: Shared::uninitialised(out), rows })
+        .map(|(factor, out)| Target { factor: *factor, out: Shared::new(out.spare_capacity_mut()), rows })
         .collect();
     match rows {
         0 => {}
@@ -63,7 +64,8 @@ pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> 
 /// Where one matrix's results go.
 struct Target<'a> {
     factor: Factor<'a>,
-    out: Shared<f32>,
+    /// Does not exist before it is written.
+    out: Shared<MaybeUninit<f32>>,
     rows: usize,
 }
 
@@ -78,9 +80,13 @@ impl Target<'_> {
         // SAFETY: each strip of each row is written by one piece, and the output outlives them.
         let out = unsafe { self.out.part(at + first..at + last) };
         match self.factor.bias {
-            None => out.copy_from_slice(&numbers[..last - first]),
+            None => {
+                out.write_copy_of_slice(&numbers[..last - first]);
+            }
             Some(bias) => {
-                out.iter_mut().zip(numbers).zip(&bias[first..last]).for_each(|((y, n), b)| *y = n + b);
+                for ((y, n), b) in out.iter_mut().zip(numbers).zip(&bias[first..last]) {
+                    y.write(n + b);
+                }
             }
         }
     }
@@ -212,6 +218,47 @@ fn pair_of_strips(
                 let mut out = [[0f32; 32]; tile::DENSE_ROWS];
                 tile::f32_tile(&some, &strips, &mut out, isa);
                 put(first, &out[..some.len()], strips.len());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Bytes by their place, save that no number of any type becomes large.
+    fn matrix(kind: BlockType, rows: usize, columns: usize) -> Packed {
+        Packed::pack(kind, rows, columns, |first, out| {
+            let from = first * kind.row_bytes(columns);
+            out.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((from + at) * 37 % 61) as u8);
+            Ok::<(), Infallible>(())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn matrices_that_share_their_rows_give_what_each_gives_alone_and_their_bias() {
+        let (columns, bias) = (256, [0.5, -2.0, 3.0, 1.25].repeat(8));
+        let of = |(at, kind): (usize, &BlockType)| matrix(*kind, 14 + at, columns);
+        let matrices: Vec<Packed> = BlockType::ALL.iter().enumerate().map(of).collect();
+        let factors: Vec<Factor<'_>> =
+            matrices.iter().map(|matrix| Factor { matrix, bias: Some(&bias[..matrix.rows()]) }).collect();
+        let counts: &[usize] = if cfg!(miri) { &[1, 2] } else { &[1, 2, 30, 100] };
+        for rows in counts.iter().copied() {
+            let x: Vec<f32> = (0..rows * columns).map(|at| (at * 31 % 101) as f32 / 50.0 - 1.0).collect();
+            for isa in Isa::available() {
+                let together = multiply(&x, columns, &factors, isa);
+                for (factor, got) in factors.iter().zip(together) {
+                    let mut alone = multiply(&x, columns, &[Factor { bias: None, ..*factor }], isa).remove(0);
+                    assert!(alone.iter().all(|y| y.is_finite()) && alone.iter().any(|y| *y != alone[0]));
+                    for row in alone.chunks_exact_mut(factor.matrix.rows()) {
+                        row.iter_mut().zip(&bias).for_each(|(y, bias)| *y += bias);
+                    }
+                    assert_eq!(got, alone, "{rows} rows, {:?}, {isa:?}", factor.matrix.kind());
+                }
             }
         }
     }

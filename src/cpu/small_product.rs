@@ -154,7 +154,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 40 }))]
         #[test]
         fn each_set_agrees_with_the_sums_written_out(
             rows in 0usize..20, depth in 0usize..40, vectors in 0usize..6, transposed in any::<bool>(),

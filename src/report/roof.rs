@@ -188,6 +188,7 @@ mod tests {
         let expected = (4096.0 * 0.880_803_84 + 0.311_164_928) / 2.0 + 4096.0 * 4096.0 * 114_688e-9 / 0.5;
         let prefill = roof.prefill_ms.unwrap();
         assert!((prefill.at(4096.0) - expected).abs() < 1e-9 * expected, "{prefill:?}");
+        assert_eq!(roof.tokens_per_s(Phase::Prefill, 4096.0), Some(4_096_000.0 / prefill.at(4096.0)));
         // One token cannot be faster than its weights can be read.
         assert_eq!(prefill.at(1.0), 1000.0 * 633_233_408.0 / 5e10);
         let decode = roof.tokens_per_s(Phase::Decode, 1000.0).unwrap();
@@ -214,6 +215,18 @@ mod tests {
         assert_eq!(rate(&environment(), "bf16"), Some(5e11), "without bf16 products, those of f32");
         assert_eq!(rate(&environment(), "int4"), None);
         assert_eq!(rate(&Environment::default(), "bf16"), None);
+        let still = Environment { matmul_flops_per_s: [("f32".to_owned(), 0.0)].into(), ..environment() };
+        assert_eq!(rate(&still, "f32"), None);
+    }
+
+    #[test]
+    fn a_decode_step_reads_the_state_of_delta_nets_and_writes_it() {
+        let shape = qwen3_5_0_8b();
+        let counts = Counts { shape: &shape, decode_weight_bytes: Some(1_000_000), kv_bytes_per_token: 1 };
+        let decode = Roof::of(&counts, "int8", &environment()).decode_ms.unwrap();
+        // 18 layers of 16 heads with 128 × 128 numbers, and three rows of 6,144 channels, in f32.
+        let state = 18.0 * (16.0 * 128.0 * 128.0 + 3.0 * 6144.0) * 4.0;
+        assert!((decode.constant - 1000.0 * (1e6 + 2.0 * state) / 5e10).abs() < 1e-12, "{decode:?}");
     }
 
     #[test]

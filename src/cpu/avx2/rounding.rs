@@ -54,6 +54,10 @@ unsafe fn quantize_group(x: &[f32; GROUP], to: *mut i8) -> f32 {
 fn largest(x: &[__m256; 4]) -> f32 {
     let sign = _mm256_set1_ps(-0.0);
     let [a, b, c, d] = x.map(|x| _mm256_andnot_ps(sign, x));
+    let wrong = _mm256_or_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, b), _mm256_cmp_ps::<_CMP_UNORD_Q>(c, d));
+    if _mm256_movemask_ps(wrong) != 0 {
+        return f32::NAN;
+    }
     let eight = _mm256_max_ps(_mm256_max_ps(a, b), _mm256_max_ps(c, d));
     let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
     let two = _mm_max_ps(four, _mm_movehl_ps(four, four));

@@ -19,9 +19,9 @@ pub(in super::super) fn quantize(x: &[f32], to: &mut LevelsMut<'_>) {
             quantize_group(x.as_ptr().add(group * GROUP), to.levels.as_mut_ptr().add(group * GROUP))
         };
         to.scales[group] = scale;
-        to.negative_sums[2 * group] = sums[0].wrapping_neg();
-        to.negative_sums[2 * group + 1] = sums[1].wrapping_neg();
-        to.scaled_sums[group] = scale * sums[0].wrapping_add(sums[1]) as f32;
+        to.negative_sums[2 * group] = -sums[0];
+        to.negative_sums[2 * group + 1] = -sums[1];
+        to.scaled_sums[group] = scale * (sums[0] + sums[1]) as f32;
     }
 }
 
@@ -32,10 +32,14 @@ pub(in super::super) fn quantize(x: &[f32], to: &mut LevelsMut<'_>) {
 unsafe fn quantize_group(x: *const f32, to: *mut i8) -> (f32, [i32; 2]) {
     // SAFETY: by the contract.
     let (a, b) = unsafe { (_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(16))) };
-    let largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-    let inverse = _mm512_set1_ps(inverse_scale(largest));
-    let (a, b) =
-        (_mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)), _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse)));
+    let largest = match _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b) {
+        0 => _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b))),
+        _ => f32::NAN,
+    };
+    let (inverse, least) = (_mm512_set1_ps(inverse_scale(largest)), _mm512_set1_epi32(-127));
+    // What is no number becomes the least of 32 bits, of which no sum may be made.
+    let level = |x: __m512| _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)), least);
+    let (a, b) = (level(a), level(b));
     // SAFETY: by the contract.
     unsafe {
         _mm_storeu_si128(to.cast(), _mm512_cvtsepi32_epi8(a));

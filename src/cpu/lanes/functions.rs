@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn each_set_agrees_with_double_precision() {
         for isa in Isa::available() {
-            for first in (-870_000..880_000).step_by(16 * 7) {
+            for first in (-870_000..880_000).step_by(if cfg!(miri) { 16 * 7 * 500 } else { 16 * 7 }) {
                 let x = std::array::from_fn(|lane| (first + 7 * lane as i32) as f32 * 1e-4);
                 let [exps, silus, sigmoids, _] = run(isa, All(x));
                 for (lane, x) in x.iter().enumerate() {

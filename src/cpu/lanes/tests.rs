@@ -59,6 +59,7 @@ impl Operation for Small {
 #[test]
 fn powers_of_two_are_exact_to_a_millionth() {
     let xs: Vec<[f32; LANES]> = (0..80_000)
+        .step_by(if cfg!(miri) { 500 } else { 1 })
         .map(|i| std::array::from_fn(|lane| -(((i * LANES + lane) as f32) * 1e-4) + 2.0))
         .collect();
     for isa in Isa::available() {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 60 }))]
         #[test]
         fn each_set_agrees_with_double_precision(
             pairs in prop::collection::vec((-60.0..60.0f32, -60.0..60.0f32), 0..300), repeats in 0usize..140,
@@ -182,6 +182,33 @@ mod tests {
                 prop_assert!(got.iter().zip(x.iter().zip(&y)).all(|(g, (x, y))| *g == x + y));
                 let got = on(&|out| scale_add(isa, out, 0.25, &y));
                 prop_assert!(got.iter().zip(x.iter().zip(&y)).all(|(g, (x, y))| (g - (x + 0.25 * y)).abs() < 1e-5));
+            }
+        }
+    }
+
+    /// erf as the integral of its series, term by term.
+    fn erf(x: f64) -> f64 {
+        let mut term = x;
+        let mut sum = 0.0;
+        for n in 0..120 {
+            sum += term / f64::from(2 * n + 1);
+            term *= -x * x / f64::from(n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn gelu_is_the_one_with_the_error_function_at_any_length() {
+        for length in [0, 1, 15, 16, 17, 700] {
+            let x: Vec<f32> = (0..length).map(|i| (i * 7 % 97) as f32 / 12.0 - 4.0).collect();
+            for isa in Isa::available() {
+                let mut got = x.clone();
+                gelu(isa, &mut got);
+                for (x, g) in x.iter().zip(&got) {
+                    let x = f64::from(*x);
+                    let exact = x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) / 2.0;
+                    assert!((f64::from(*g) - exact).abs() < 2e-6, "gelu({x}) = {g} on {}", isa.name());
+                }
             }
         }
     }

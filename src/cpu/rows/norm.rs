@@ -158,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 60 }))]
         #[test]
         fn each_set_agrees_with_the_definition(
             rows in 0usize..40, weight in prop::collection::vec(-3.0..3.0f32, 1..1100), spread in 1e-6f32..1e6,
@@ -177,6 +177,22 @@ mod tests {
                 add_norm(isa, &mut stream, &mut normed, &weight, 1e-6);
                 prop_assert_eq!(&stream, &sum);
                 prop_assert!(close(&normed, &plain(&sum, &weight, 1e-6)), "{}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_small_numbers_are_held_up_by_what_is_added_to_their_square() {
+        let x: Vec<f32> = (0..3 * 37).map(|i| ((i * 7 % 37) as f32 - 18.0) * 1e-4).collect();
+        let weight: Vec<f32> = (0..37).map(|i| i as f32 - 5.0).collect();
+        for isa in Isa::available() {
+            for eps in [1e-5, 1e-6] {
+                let mut out = vec![0.0; x.len()];
+                norm(isa, &x, &weight, eps, &mut out);
+                assert!(close(&out, &plain(&x, &weight, eps)), "{}", isa.name());
+                let (mut stream, mut normed) = (vec![0.0; x.len()], x.clone());
+                add_norm(isa, &mut stream, &mut normed, &weight, eps);
+                assert_eq!((&stream, &normed), (&x, &out), "{}", isa.name());
             }
         }
     }
