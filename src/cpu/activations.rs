@@ -101,6 +101,10 @@ fn quantize(x: &[f32], to: &mut LevelsMut<'_>, isa: Isa) {
     if isa == Isa::Avx2 {
         return super::avx2::quantize(x, to);
     }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::quantize(x, to);
+    }
     let _ = isa;
     quantize_plainly(x, to);
 }

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 /// Names an instruction set to use instead of the best one, e.g. `portable`: for tests and comparisons.
 pub const VARIABLE: &str = "CTXBENCH_ISA";
 
-/// Instruction sets for which there are kernels of their own, the best first.
+/// Instruction sets for which there are kernels of their own, the best first. No processor has those of two
+/// architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
     /// 512-bit vectors with integer and bf16 dot products.
@@ -14,13 +15,15 @@ pub enum Isa {
     Avx512Vnni,
     /// 256-bit vectors with multiply-add and f16 conversion.
     Avx2,
+    /// 128-bit vectors of Arm with integer dot products.
+    Neon,
     /// Whatever the compiler makes of plain loops.
     Portable,
 }
 
 impl Isa {
     /// All of them, the best first.
-    pub const ALL: [Self; 4] = [Self::Avx512Bf16, Self::Avx512Vnni, Self::Avx2, Self::Portable];
+    pub const ALL: [Self; 5] = [Self::Avx512Bf16, Self::Avx512Vnni, Self::Avx2, Self::Neon, Self::Portable];
 
     /// Its name in reports and in [`VARIABLE`].
     pub fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Isa {
             Self::Avx512Bf16 => "avx512-bf16",
             Self::Avx512Vnni => "avx512-vnni",
             Self::Avx2 => "avx2",
+            Self::Neon => "neon",
             Self::Portable => "portable",
         }
     }
@@ -41,7 +45,7 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
-            other => on_x86(other),
+            other => detected(other),
         }
     }
 
@@ -51,8 +55,9 @@ impl Isa {
     }
 }
 
+/// Whether this processor has a set of kernels written for its architecture.
 #[cfg(target_arch = "x86_64")]
-fn on_x86(isa: Isa) -> bool {
+fn detected(isa: Isa) -> bool {
     let avx2 = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c");
@@ -66,13 +71,19 @@ fn on_x86(isa: Isa) -> bool {
         Isa::Avx512Bf16 => avx512 && is_x86_feature_detected!("avx512bf16"),
         Isa::Avx512Vnni => avx512,
         Isa::Avx2 => avx2,
-        Isa::Portable => true,
+        Isa::Neon | Isa::Portable => false,
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn on_x86(isa: Isa) -> bool {
-    isa == Isa::Portable
+#[cfg(target_arch = "aarch64")]
+fn detected(isa: Isa) -> bool {
+    use std::arch::is_aarch64_feature_detected as detected;
+    isa == Isa::Neon && detected!("neon") && detected!("dotprod")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detected(_isa: Isa) -> bool {
+    false
 }
 
 /// The set that runs: the one that [`VARIABLE`] names if the processor has it, else the best.
@@ -97,9 +108,28 @@ mod tests {
         assert_eq!(choose(Some("mmx")), choose(None));
     }
 
+    /// Whether a processor of the architecture of this build may have it.
+    fn belongs_here(isa: Isa) -> bool {
+        match isa {
+            Isa::Avx512Bf16 | Isa::Avx512Vnni | Isa::Avx2 => cfg!(target_arch = "x86_64"),
+            Isa::Neon => cfg!(target_arch = "aarch64"),
+            Isa::Portable => true,
+        }
+    }
+
     #[test]
-    fn a_set_brings_those_below_it() {
+    fn a_set_brings_those_of_its_architecture_below_it_and_none_of_another() {
         let available: Vec<Isa> = Isa::available().collect();
-        assert_eq!(available, Isa::ALL[Isa::ALL.len() - available.len()..]);
+        let of_here: Vec<Isa> = Isa::ALL.into_iter().filter(|isa| belongs_here(*isa)).collect();
+        assert!(of_here.ends_with(&available), "{available:?} of {of_here:?}");
+        assert_eq!(available.last(), Some(&Isa::Portable));
+    }
+
+    #[test]
+    fn each_set_has_a_name_of_its_own() {
+        for isa in Isa::ALL {
+            let named = choose(Some(isa.name()));
+            assert!(named == isa || !isa.is_available(), "{isa:?} by its name is {named:?}");
+        }
     }
 }

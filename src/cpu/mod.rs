@@ -15,6 +15,8 @@ pub mod buffer;
 pub mod delta;
 pub mod isa;
 pub mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 pub mod packed;
 mod panel;

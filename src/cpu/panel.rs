@@ -123,6 +123,10 @@ fn widen(kind: BlockType, strip: &[u8], columns: usize, to: &mut [f32], isa: Isa
     if isa == Isa::Avx2 {
         return super::avx2::widen(kind, strip, columns, to);
     }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::widen(kind, strip, columns, to);
+    }
     let _ = isa;
     for (column, to) in to.chunks_exact_mut(STRIP).enumerate().take(columns) {
         to.iter_mut().enumerate().for_each(|(row, w)| *w = unpack::dense(kind, strip, row, column));
@@ -144,6 +148,10 @@ fn fill(kind: BlockType, strip: &[u8], groups: usize, room: Room<'_>, isa: Isa) 
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx2 {
         return super::avx2::unpack(kind, strip, groups, room);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::unpack(kind, strip, groups, room);
     }
     let _ = isa;
     fill_plainly(kind, strip, groups, room);

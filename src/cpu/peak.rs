@@ -8,6 +8,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::isa::Isa;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::pool;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -81,6 +83,8 @@ fn loop_of(isa: Isa, operand: Operand) -> Option<Loop> {
         Isa::Avx512Bf16 | Isa::Avx512Vnni => avx512::peak::of(operand),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::peak::of(operand),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::peak::of(operand),
         _ => portable(operand),
     }
 }
@@ -90,7 +94,7 @@ fn loop_of(isa: Isa, operand: Operand) -> Option<Loop> {
 pub fn read(isa: Isa, bytes: &[u8], streams: usize) -> u64 {
     let total = AtomicU64::new(0);
     let available = isa.is_available();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = (available, streams);
     pool::run_ranges(bytes.len(), PIECE, |range| {
         let piece = &bytes[range];
@@ -99,6 +103,8 @@ pub fn read(isa: Isa, bytes: &[u8], streams: usize) -> u64 {
             Isa::Avx512Bf16 | Isa::Avx512Vnni if available => avx512::peak::sum(piece, streams),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 if available => avx2::peak::sum(piece, streams),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon if available => neon::peak::sum(piece, streams),
             _ => sum(piece),
         };
         total.fetch_add(sum, Ordering::Relaxed);

@@ -24,6 +24,10 @@ pub(super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>, isa: Isa)
     if isa == Isa::Avx2 {
         return super::avx2::gemv_strip(kind, strip, x);
     }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::gemv_strip(kind, strip, x);
+    }
     let _ = isa;
     gemv_plainly(kind, strip, x)
 }
@@ -44,6 +48,10 @@ pub(super) fn int_tile(
     if isa == Isa::Avx2 {
         return super::avx2::int_tile(x, form, strips, out);
     }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::int_tile(x, form, strips, out);
+    }
     let _ = isa;
     int_tile_plainly(x, form, strips, out);
 }
@@ -57,6 +65,10 @@ pub(super) fn f32_tile(x: &[&[f32]], strips: &[&[f32]], out: &mut [[f32; 32]], i
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx2 {
         return super::avx2::f32_tile(x, strips, out);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon {
+        return super::neon::f32_tile(x, strips, out);
     }
     let _ = isa;
     f32_tile_plainly(x, strips, out);

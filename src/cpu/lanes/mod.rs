@@ -8,6 +8,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod functions;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use super::isa::Isa;
@@ -129,6 +131,12 @@ pub fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx2
         && let Some(lanes) = avx2::Avx2::new()
+    {
+        return lanes.call(kernel);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon
+        && let Some(lanes) = neon::Neon::new()
     {
         return lanes.call(kernel);
     }
