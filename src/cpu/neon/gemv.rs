@@ -235,17 +235,16 @@ unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: Le
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn by_halves(at: *const u8, x: &LevelRow<'_>, group: usize) -> [Rows; 2] {
+    let [first, second] = [0, 1].map(|half| vdupq_n_s32(x.negative_sums[2 * group + half] << 5));
     let mut out = [[vdupq_n_f32(0.0); 4]; 2];
-    let first = [0, 1].map(|half| x.negative_sums[2 * group + half] << 5);
+    let [lows, highs] = &mut out;
     // SAFETY: by the contract; the fourth four rows end with the group.
     unsafe {
-        let x = both_halves(x, group);
-        for four in 0..4 {
+        let [x_low, x_high] = both_halves(x, group);
+        for (four, (low, high)) in lows.iter_mut().zip(highs).enumerate() {
             let weights = levels::<SIX_BITS>(at.add(group * bytes_of(SIX_BITS) + 16 * four));
-            for half in 0..2 {
-                let dots = add_dots(vdupq_n_s32(first[half]), &weights[half], x[half]);
-                out[half][four] = vcvtq_f32_s32(dots);
-            }
+            *low = vcvtq_f32_s32(add_dots(first, &weights[0], x_low));
+            *high = vcvtq_f32_s32(add_dots(second, &weights[1], x_high));
         }
     }
     out

@@ -119,8 +119,9 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
                 }
             } else {
                 let mut dots = begun::<R>(&rows, bits, [first, second]);
-                add_half::<FORM, R>(&rows, levels, first, &mut dots);
-                add_half::<FORM, R>(&rows, levels, second, &mut dots);
+                for half in [first, second] {
+                    add_half::<FORM, R>(&rows, levels, half, &mut dots);
+                }
                 scale::<R>(&rows, group, scales.add(group * STRIP), &dots, &mut sums);
             }
             if ADDED {
