@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::MmapMut;
 
-/// Miri, for which each byte is work, sees the same at a 64th of the size.
-const SHRUNK: u32 = if cfg!(miri) { 6 } else { 0 };
+/// Miri, for which each byte is work, sees the same at a 512th of the size.
+const SHRUNK: u32 = if cfg!(miri) { 9 } else { 0 };
 
 /// A huge page of x86 and of most Arm systems.
 const HUGE: usize = (2 << 20) >> SHRUNK;
