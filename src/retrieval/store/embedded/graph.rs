@@ -75,15 +75,23 @@ impl Graph {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let reserved = graph.index.reserve_capacity_and_threads(rows.count() as usize, threads);
         reserved.map_err(|error| refused(&error))?;
-        let work = Work::new(&graph.index, rows.count());
+        let (work, mut told) = (Work::new(&graph.index, rows.count()), 0);
         std::thread::scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(|| work.run(rows, &mut |_| ControlFlow::Continue(())));
             }
-            work.run(rows, watch);
+            work.run(rows, &mut |done| {
+                told = done;
+                watch(done)
+            });
         });
         work.ended()?;
-        Ok((graph.index.size() as u64 == rows.count()).then_some(graph))
+        let complete = graph.index.size() as u64 == rows.count();
+        // The last rows may have been put in by a thread that tells nobody.
+        if complete && told < rows.count() {
+            let _ = watch(rows.count());
+        }
+        Ok(complete.then_some(graph))
     }
 
     /// Writes the graph beside, then puts it in its place. Returns the file's SHA-256.
