@@ -129,9 +129,9 @@ fn the_published_pair_is_a_release_run_of_attention_against_a_hybrid() {
     assert_eq!((document.tool.profile.as_str(), document.interrupted), ("release", false));
     let models: Vec<&str> = document.models.iter().map(|model| model.id.as_str()).collect();
     assert_eq!(models, ["qwen3-0.6b", "qwen3.5-0.8b"]);
-    for tokens in [512, 1024, 2048, 4096] {
+    for tokens in [512, 1024, 2048, 4096, 8192, 16_384] {
         let there = document.cases.iter().filter(|case| case.context_tokens == tokens);
-        assert_eq!(there.filter(|case| case.samples.len() == 6 && case.error.is_none()).count(), 2);
+        assert_eq!(there.filter(|case| case.samples.len() >= 3 && case.error.is_none()).count(), 2);
     }
 }
 
