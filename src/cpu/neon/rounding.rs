@@ -32,12 +32,12 @@ unsafe fn quantize_group(x: &[f32; GROUP], to: *mut i8) -> (f32, [i32; 2]) {
         // SAFETY: an array as long as the vector.
         *vector = unsafe { vld1q_f32(x.as_ptr()) };
     }
-    // What is no number is passed over, and becomes level 0.
+    // What is no number is the largest of all, and becomes level 0.
     let mut most = vdupq_n_f32(0.0);
     for x in numbers {
-        most = vmaxnmq_f32(most, vabsq_f32(x));
+        most = vmaxq_f32(most, vabsq_f32(x));
     }
-    let largest = vmaxnmvq_f32(most);
+    let largest = vmaxvq_f32(most);
     let inverse = inverse_scale(largest);
     let rounded = numbers.map(|x| vcvtnq_s32_f32(vmulq_n_f32(x, inverse)));
     let mut sums = [0; 2];
