@@ -218,6 +218,7 @@ fn heads_as_large_as_in_released_models_agree_too() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large")]
 fn what_is_small_is_held_up_by_what_is_added_to_its_square() {
     for shape in
         [Shape { key_dim: 8, value_dim: 8, ..RELEASED }, Shape { key_dim: 16, value_dim: 32, ..RELEASED }]
