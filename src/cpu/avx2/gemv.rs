@@ -240,7 +240,7 @@ unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: Le
 
 /// Asks for what will be read some groups later; addresses beyond the weights are harmless.
 #[inline]
-fn prefetch(here: *const u8, bytes: usize) {
+pub(super) fn prefetch(here: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
         // SAFETY: asking for an address never faults, and each processor that runs this can ask.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(AHEAD + line).cast()) };

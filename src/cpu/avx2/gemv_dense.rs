@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::block::STRIP;
+use super::gemv::prefetch;
 use super::levels::halves;
 use super::panel::pairs;
 use super::{LANES, Sums};
@@ -24,46 +25,68 @@ fn total(sums: [Sums; 4]) -> Sums {
     [of(0), of(1)]
 }
 
+/// The sum of weights times `x`, four columns at a time, of which `four` gives the weights, or `one` for those that
+/// are left. Each of the four sums has a place known to the compiler: then it is in registers, and else in memory.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn by_fours(x: &[f32], four: impl Fn(usize) -> [Sums; 4], one: impl Fn(usize) -> Sums) -> Sums {
+    let (fours, rest) = x.as_chunks::<4>();
+    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
+    for (index, x) in fours.iter().enumerate() {
+        let weights = four(4 * index);
+        for lane in 0..4 {
+            add(&mut sums[lane], weights[lane], x[lane]);
+        }
+    }
+    for (index, x) in rest.iter().enumerate() {
+        add(&mut sums[0], one(4 * fours.len() + index), *x);
+    }
+    total(sums)
+}
+
 /// # Safety
 /// `x.len()` columns of 16 numbers can be read; the processor has AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn f32s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (column, x) in x.iter().enumerate() {
-        let at = strip.as_ptr().wrapping_add(column * 4 * STRIP);
-        // SAFETY: by the contract.
-        let weights = unsafe { [_mm256_loadu_ps(at.cast()), _mm256_loadu_ps(at.add(4 * LANES).cast())] };
-        add(&mut sums[column % 4], weights, *x);
-    }
-    total(sums)
+    let at = |column: usize| strip.as_ptr().wrapping_add(column * 4 * STRIP);
+    // SAFETY: by the contract.
+    let load = |at: *const u8| unsafe { _mm256_loadu_ps(at.cast()) };
+    let one = |column: usize| [load(at(column)), load(at(column).wrapping_add(4 * LANES))];
+    let four = |column: usize| {
+        prefetch(at(column), 16 * STRIP);
+        [one(column), one(column + 1), one(column + 2), one(column + 3)]
+    };
+    by_fours(x, four, one)
 }
 
 /// # Safety
 /// As [`f32s`], in f16.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn f16s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (column, x) in x.iter().enumerate() {
-        let at = strip.as_ptr().wrapping_add(column * 2 * STRIP);
-        // SAFETY: by the contract.
-        let weights = unsafe { [halves(at), halves(at.add(2 * LANES))] };
-        add(&mut sums[column % 4], weights, *x);
-    }
-    total(sums)
+    let at = |column: usize| strip.as_ptr().wrapping_add(column * 2 * STRIP);
+    // SAFETY: by the contract.
+    let one = |column: usize| unsafe { [halves(at(column)), halves(at(column).wrapping_add(2 * LANES))] };
+    let four = |column: usize| {
+        prefetch(at(column), 8 * STRIP);
+        [one(column), one(column + 1), one(column + 2), one(column + 3)]
+    };
+    by_fours(x, four, one)
 }
 
 /// # Safety
 /// As [`f32s`], in pairs of bf16, the last of which may be half.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn bf16s(strip: &[u8], x: &[f32]) -> Sums {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-    for (pair, x) in x.chunks(2).enumerate() {
-        let at = strip.as_ptr().wrapping_add(pair * 4 * STRIP);
+    let at = |column: usize| strip.as_ptr().wrapping_add(column / 2 * 4 * STRIP);
+    let pair = |column: usize| {
         // SAFETY: by the contract.
-        let [left, right] = unsafe { [pairs(at), pairs(at.add(4 * LANES))] };
-        let even = 2 * (pair % 2);
-        add(&mut sums[even], [left[0], right[0]], x[0]);
-        add(&mut sums[even + 1], [left[1], right[1]], x.get(1).copied().unwrap_or(0.0));
-    }
-    total(sums)
+        let [left, right] = unsafe { [pairs(at(column)), pairs(at(column).wrapping_add(4 * LANES))] };
+        [[left[0], right[0]], [left[1], right[1]]]
+    };
+    let four = |column: usize| {
+        prefetch(at(column), 8 * STRIP);
+        let ([a, b], [c, d]) = (pair(column), pair(column + 2));
+        [a, b, c, d]
+    };
+    by_fours(x, four, |column| pair(column)[column % 2])
 }

@@ -6,10 +6,15 @@ use std::arch::x86_64::*;
 use super::super::activations::{LevelRow, Vector};
 use super::super::block::{BlockType, GROUP, STRIP};
 use super::super::packed::scales_at;
+use super::gemv_dense;
 use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, halves, levels, signed, unsigned};
 
-/// Bytes ahead of the present ones that are asked for: beyond what the processor fetches by itself.
-const AHEAD: usize = 2048;
+/// Bytes ahead of the present ones that are asked for, into the first cache: beyond what the processor fetches by
+/// itself.
+const NEAR: usize = 4096;
+
+/// Bytes ahead that are asked for beforehand, since the first cache can wait for a few lines only.
+const FAR: usize = 8192;
 
 /// The products of `x` with the 16 rows of `strip`.
 ///
@@ -24,15 +29,15 @@ pub(in super::super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>)
         match (kind, x.levels) {
             (BlockType::F32, _) => {
                 assert!(strip.len() >= columns * 4 * STRIP);
-                f32s(strip, x.numbers)
+                gemv_dense::f32s(strip, x.numbers)
             }
             (BlockType::F16, _) => {
                 assert!(strip.len() >= columns * 2 * STRIP);
-                f16s(strip, x.numbers)
+                gemv_dense::f16s(strip, x.numbers)
             }
             (BlockType::BF16, _) => {
                 assert!(strip.len() >= columns.next_multiple_of(2) * 2 * STRIP);
-                bf16s(strip, x.numbers)
+                gemv_dense::bf16s(strip, x.numbers)
             }
             (quantized, Some(row)) => {
                 let (groups, record) = (columns / GROUP, quantized.scales().record());
@@ -41,7 +46,7 @@ pub(in super::super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>)
                 assert!(row.levels.len() >= groups * GROUP && row.scales.len() >= groups);
                 assert!(row.negative_sums.len() >= 2 * groups && row.scaled_sums.len() >= groups);
                 let (levels, scales) = (strip.as_ptr(), strip.as_ptr().add(at));
-                by_form(quantized, levels, scales, groups, row)
+                by_form(quantized, levels, scales, groups, row, strip.len())
             }
             (_, None) => unreachable!("quantized weights are multiplied with levels"),
         }
@@ -61,18 +66,19 @@ unsafe fn by_form(
     scales: *const u8,
     groups: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> __m512 {
     // SAFETY: the contract is the same.
     unsafe {
         match kind {
-            BlockType::Q4_0 => plain::<NIBBLES, 3>(levels, scales, groups, x),
-            BlockType::Q5_0 => plain::<FIVE_BITS, 4>(levels, scales, groups, x),
-            BlockType::Q8_0 => plain::<BYTES, 7>(levels, scales, groups, x),
-            BlockType::Q4_1 => with_min::<NIBBLES>(levels, scales, groups, x),
-            BlockType::Q5_1 => with_min::<FIVE_BITS>(levels, scales, groups, x),
-            BlockType::Q4K => super_with_min::<NIBBLES>(levels, scales, groups / 8, x),
-            BlockType::Q5K => super_with_min::<FIVE_BITS>(levels, scales, groups / 8, x),
-            _ => super_of_halves(levels, scales, groups / 8, x),
+            BlockType::Q4_0 => plain::<NIBBLES, 3>(levels, scales, groups, x, stride),
+            BlockType::Q5_0 => plain::<FIVE_BITS, 4>(levels, scales, groups, x, stride),
+            BlockType::Q8_0 => plain::<BYTES, 7>(levels, scales, groups, x, stride),
+            BlockType::Q4_1 => with_min::<NIBBLES>(levels, scales, groups, x, stride),
+            BlockType::Q5_1 => with_min::<FIVE_BITS>(levels, scales, groups, x, stride),
+            BlockType::Q4K => super_with_min::<NIBBLES>(levels, scales, groups / 8, x, stride),
+            BlockType::Q5K => super_with_min::<FIVE_BITS>(levels, scales, groups / 8, x, stride),
+            _ => super_of_halves(levels, scales, groups / 8, x, stride),
         }
     }
 }
@@ -105,6 +111,7 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
     scales: *const u8,
     groups: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> __m512 {
     let mut sum = _mm512_setzero_ps();
     for group in 0..groups {
@@ -112,6 +119,9 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
         unsafe {
             let here = at.add(group * bytes_of(FORM));
             prefetch(here, bytes_of(FORM));
+            if group % 2 == 0 {
+                prefetch_scales(scales.add(group * 2 * STRIP), stride, 4 * STRIP);
+            }
             let negative =
                 x.negative_sums.get_unchecked(2 * group) + x.negative_sums.get_unchecked(2 * group + 1);
             let first = _mm512_slli_epi32::<OFFSET_BITS>(_mm512_set1_epi32(negative));
@@ -135,6 +145,7 @@ unsafe fn with_min<const FORM: u8>(
     scales: *const u8,
     groups: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> __m512 {
     let mut sum = _mm512_setzero_ps();
     for group in 0..groups {
@@ -143,6 +154,7 @@ unsafe fn with_min<const FORM: u8>(
             let here = at.add(group * bytes_of(FORM));
             prefetch(here, bytes_of(FORM));
             let x_levels = x.levels.as_ptr().add(group * GROUP);
+            prefetch_scales(scales.add(group * 4 * STRIP), stride, 4 * STRIP);
             let [a, b] = dot(&levels::<FORM>(here), x_levels, _mm512_setzero_si512());
             let record = scales.add(group * 4 * STRIP);
             let scale = _mm512_mul_ps(halves(record), _mm512_set1_ps(*x.scales.get_unchecked(group)));
@@ -163,12 +175,14 @@ unsafe fn super_with_min<const FORM: u8>(
     scales: *const u8,
     blocks: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> __m512 {
     let mut sum = _mm512_setzero_ps();
     for block in 0..blocks {
         // SAFETY: `block` is one of the blocks, and has 8 groups.
         unsafe {
             let record = scales.add(block * 20 * STRIP);
+            prefetch_scales(record, stride, 20 * STRIP);
             let (mut scaled, mut minima) = (_mm512_setzero_ps(), _mm512_setzero_ps());
             for part in 0..8 {
                 let group = 8 * block + part;
@@ -193,12 +207,19 @@ unsafe fn super_with_min<const FORM: u8>(
 /// As [`by_form`], with `blocks` of 8 groups.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: LevelRow<'_>) -> __m512 {
+unsafe fn super_of_halves(
+    at: *const u8,
+    scales: *const u8,
+    blocks: usize,
+    x: LevelRow<'_>,
+    stride: usize,
+) -> __m512 {
     let mut sum = _mm512_setzero_ps();
     for block in 0..blocks {
         // SAFETY: `block` is one of the blocks, and has 8 groups of two halves.
         unsafe {
             let record = scales.add(block * 18 * STRIP);
+            prefetch_scales(record, stride, 18 * STRIP);
             let mut scaled = _mm512_setzero_ps();
             for part in 0..8 {
                 let group = 8 * block + part;
@@ -225,61 +246,21 @@ unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: Le
 }
 
 /// Asks for what will be read some groups later; addresses beyond the weights are harmless.
-///
-/// # Safety
-/// None beyond the processor's.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn prefetch(here: *const u8, bytes: usize) {
+pub(super) fn prefetch(here: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(AHEAD + line).cast());
+        _mm_prefetch::<_MM_HINT_NTA>(here.wrapping_add(FAR + line).cast());
+        _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(NEAR + line).cast());
     }
 }
 
-/// # Safety
-/// `x.len()` rows of 16 numbers can be read; the processor has AVX-512.
+/// Asks for the scales of the next strip, `stride` bytes from those `here`: each strip has its own, behind its
+/// levels, and the processor finds them too late by itself.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn f32s(strip: &[u8], x: &[f32]) -> __m512 {
-    let mut sums = [_mm512_setzero_ps(); 4];
-    for (column, x) in x.iter().enumerate() {
-        // SAFETY: by the contract.
-        let weights = unsafe { _mm512_loadu_ps(strip.as_ptr().add(column * 4 * STRIP).cast()) };
-        sums[column % 4] = _mm512_fmadd_ps(weights, _mm512_set1_ps(*x), sums[column % 4]);
+#[target_feature(enable = "avx512f")]
+fn prefetch_scales(here: *const u8, stride: usize, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(stride + line).cast());
     }
-    _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]))
-}
-
-/// # Safety
-/// As [`f32s`], in f16.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn f16s(strip: &[u8], x: &[f32]) -> __m512 {
-    let mut sums = [_mm512_setzero_ps(); 4];
-    for (column, x) in x.iter().enumerate() {
-        // SAFETY: by the contract.
-        let weights = unsafe { halves(strip.as_ptr().add(column * 2 * STRIP)) };
-        sums[column % 4] = _mm512_fmadd_ps(weights, _mm512_set1_ps(*x), sums[column % 4]);
-    }
-    _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]))
-}
-
-/// # Safety
-/// As [`f32s`], in pairs of bf16, the last of which may be half.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn bf16s(strip: &[u8], x: &[f32]) -> __m512 {
-    let mut sums = [_mm512_setzero_ps(); 4];
-    let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-    for (pair, x) in x.chunks(2).enumerate() {
-        // SAFETY: by the contract.
-        let both = unsafe { _mm512_loadu_si512(strip.as_ptr().add(pair * 4 * STRIP).cast()) };
-        let first = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(both));
-        let second = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
-        let (even, odd) = (2 * (pair % 2), 2 * (pair % 2) + 1);
-        sums[even] = _mm512_fmadd_ps(first, _mm512_set1_ps(x[0]), sums[even]);
-        let last = x.get(1).copied().unwrap_or(0.0);
-        sums[odd] = _mm512_fmadd_ps(second, _mm512_set1_ps(last), sums[odd]);
-    }
-    _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]))
 }

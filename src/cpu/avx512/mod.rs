@@ -7,6 +7,7 @@
 
 mod dense;
 mod gemv;
+mod gemv_dense;
 mod levels;
 mod panel;
 pub(super) mod peak;
