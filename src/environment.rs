@@ -1,5 +1,7 @@
 //! What ran where: recorded in every report, since a number without its box means nothing.
 
+pub mod card;
+
 use serde::{Deserialize, Serialize};
 
 /// The program itself.
@@ -46,4 +48,7 @@ pub struct Environment {
     pub load_average: Option<f64>,
     /// CUDA, driver and candle versions and the like, by name.
     pub versions: std::collections::BTreeMap<String, String>,
+    /// The card that ran; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<card::CardRecord>,
 }

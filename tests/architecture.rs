@@ -13,8 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Vocabulary.
     ("clock", &[]),
     ("units", &[]),
-    ("sample", &[]),
     ("environment", &[]),
+    ("sample", &["environment"]),
     // `Quantization`, `WeightsChoice` and `Scenario` are typed by users and meant everywhere else.
     ("cli", &["units"]),
     // Numbers alone, shapes alone, text alone, the machine alone.

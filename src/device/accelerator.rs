@@ -31,6 +31,16 @@ pub fn found(files: &KernelFiles) -> Vec<Accelerator> {
     found
 }
 
+/// The same, with NVIDIA's cards by the names that their driver gives, where it gives any.
+pub fn with_cards(found: Vec<Accelerator>, names: Vec<String>) -> Vec<Accelerator> {
+    if names.is_empty() {
+        return found;
+    }
+    let cards = names.into_iter().map(|name| Accelerator { name, feature: Some("cuda") });
+    let others = found.into_iter().filter(|accelerator| accelerator.feature != Some("cuda"));
+    cards.chain(others).collect()
+}
+
 /// Version of the NVIDIA driver, where its kernel module is loaded.
 pub fn nvidia_driver(files: &KernelFiles) -> Option<String> {
     let text = files.text("/proc/driver/nvidia/version")?;
@@ -77,6 +87,17 @@ mod tests {
         ]);
         assert_eq!(found(&files)[0].name, "NVIDIA H100 80GB HBM3");
         assert_eq!(nvidia_driver(&files), Some("550.54.15".into()));
+    }
+
+    #[test]
+    fn the_drivers_own_list_takes_the_place_of_what_the_kernel_shows() {
+        let (_keep, files) = tree(&[("/dev/nvidia0", ""), ("/dev/kfd", "")]);
+        let names = |listed: &[&str]| -> Vec<String> {
+            let listed = listed.iter().map(|name| (*name).to_owned()).collect();
+            with_cards(found(&files), listed).into_iter().map(|a| a.name).collect()
+        };
+        assert_eq!(names(&["NVIDIA L4"]), ["NVIDIA L4", "AMD GPU (/dev/kfd)"]);
+        assert_eq!(names(&[]), ["NVIDIA GPU (/dev/nvidia0)", "AMD GPU (/dev/kfd)"]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Which device runs, what it is, and what it can do at most.
 //!
 //! Goes out: a candle device ([`select`]), the thread count ([`threads`]), readings of memory and of
-//! other processes' work ([`memory`], [`interference`]), measured limits ([`roofline`]) and the record
+//! other processes' work ([`memory`], [`interference`]), a graphics card's own state ([`card`]), measured limits ([`roofline`]) and the record
 //! of the box ([`environment`]). `cfg(feature = …)` stands in [`select`] and nowhere else.
 
 pub mod accelerator;
+pub mod card;
 pub mod environment;
 pub mod interference;
 pub mod kernel_files;
