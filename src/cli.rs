@@ -60,7 +60,7 @@ pub enum Command {
 }
 
 /// What the plan of a run is made of, which `--resume` takes from the run itself.
-const NOT_WITH_RESUME: [&str; 22] = [
+const NOT_WITH_RESUME: [&str; 23] = [
     "models",
     "scenario",
     "context",
@@ -72,6 +72,7 @@ const NOT_WITH_RESUME: [&str; 22] = [
     "weights",
     "offline",
     "depth",
+    "longest_context",
     "runs",
     "max_time",
     "seed",
@@ -132,6 +133,11 @@ pub struct RunArgs {
     /// Depths for scenario `decode`: tokens in the cache before the timed steps.
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = parse_tokens)]
     pub depth: Vec<u32>,
+
+    /// Look for the longest context that really runs, per model and weight type, after the samples; up to TOKENS
+    /// where they are given, else up to what the model and the device's free memory should hold.
+    #[arg(long, value_name = "TOKENS", num_args = 0..=1, require_equals = true, value_parser = parse_tokens)]
+    pub longest_context: Option<Option<u32>>,
 
     /// Timed samples per case; without it, samples are taken until the interval is narrow or time is up.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]

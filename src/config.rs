@@ -30,6 +30,8 @@ pub struct RunConfig {
     pub contexts: Lengths,
     /// Depths of scenario `decode`.
     pub depths: Lengths,
+    /// Whether the longest context is looked for, and how far.
+    pub longest_context: LongestContext,
     /// Output ids per request.
     pub output_tokens: u32,
     /// Weight types; empty means q8_0 on CPU and native elsewhere.
@@ -71,6 +73,17 @@ pub enum Lengths {
     Default(Vec<u32>),
 }
 
+/// Whether the longest context that runs is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongestContext {
+    /// It is not.
+    NotAsked,
+    /// Up to what the model and the device's memory should hold.
+    WhatFits,
+    /// Up to this many tokens, or what should fit if that is less.
+    UpTo(u32),
+}
+
 impl Lengths {
     fn of(named: &[u32], default: &[u32]) -> Self {
         let mut named = named.to_vec();
@@ -88,7 +101,16 @@ impl RunConfig {
             !args.context.contains(&0),
             "--context 0 is not a prompt; the shortest is 1 token (for decode from an empty cache use --scenario decode --depth 0)"
         );
+        let longest_context = match args.longest_context {
+            None => LongestContext::NotAsked,
+            Some(None) => LongestContext::WhatFits,
+            Some(Some(0)) => {
+                anyhow::bail!("--longest-context=0 leaves nothing to try; leave the number out, or raise it")
+            }
+            Some(Some(tokens)) => LongestContext::UpTo(tokens),
+        };
         Ok(Self {
+            longest_context,
             models: args.models.clone(),
             scenarios: scenarios(args),
             contexts: Lengths::of(&args.context, &DEFAULT_CONTEXTS),
@@ -202,6 +224,15 @@ mod tests {
         assert_eq!(config.contexts, Lengths::Named(vec![512, 2048]));
         assert_eq!(config.quantizations, [Quantization::Q4K, Quantization::Q8_0]);
         assert_eq!(config.scenarios, [Scenario::Short, Scenario::Rag, Scenario::Decode]);
+    }
+
+    #[test]
+    fn the_longest_context_is_looked_for_when_asked_with_or_without_an_end() {
+        let asked = |line: &str| config(line).unwrap().longest_context;
+        assert_eq!(asked(""), LongestContext::NotAsked);
+        assert_eq!(asked("--longest-context qwen3-0.6b"), LongestContext::WhatFits);
+        assert_eq!(asked("--longest-context=64k"), LongestContext::UpTo(65_536));
+        assert!(config("--longest-context=0").is_err());
     }
 
     #[test]

@@ -49,6 +49,8 @@ fn case(tokens: u32, factor: f64) -> Case {
         summary: Summary::default(),
         validity: Validity::default(),
         error: None,
+        out_of_memory: false,
+        card: None,
     }
 }
 
@@ -79,6 +81,7 @@ fn document(factor: f64) -> Document {
         cases: vec![case(512, factor), case(2048, factor)],
         fits: vec![],
         left_out: vec![],
+        longest_contexts: vec![],
         interrupted: false,
         validity: Validity::default(),
     }

@@ -29,6 +29,43 @@ fn written(exporter: &dyn Exporter) -> String {
     text(&out)
 }
 
+/// A run on a card as the program renders it again.
+fn on_a_card(format: &str) -> String {
+    let mut document = common::synthetic::document();
+    common::card::put_on_a_card(&mut document);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("report.json");
+    let mut json = Vec::new();
+    Json.write(&document, &mut json).expect("memory takes every byte");
+    std::fs::write(&file, &json).expect("the file can be written");
+    let output = ctxbench(&["report", file.to_str().expect("the path is UTF-8"), "--format", format]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(format != "json" || output.stdout == json, "json comes back byte for byte");
+    text(&output.stdout)
+}
+
+#[test]
+fn every_format_shows_the_card_its_energy_and_the_longest_context() {
+    assert_golden("on_a_card.md", &on_a_card("md"));
+    on_a_card("json");
+    for format in ["md", "html", "terminal"] {
+        let shown = on_a_card(format);
+        let mut parts = vec![
+            "drew 61.5 W before",
+            "The card while each case ran",
+            "power limit",
+            "The longest context that ran",
+            "24,576",
+        ];
+        if format != "terminal" {
+            parts.extend(["Card before", "61.5 W", "Card, not told", "power_limit_w: not supported"]);
+        }
+        for part in parts {
+            assert!(shown.contains(part), "'{part}' is not in {format}: {shown}");
+        }
+    }
+}
+
 #[test]
 fn the_fixture_is_what_its_builder_makes() {
     assert_eq!(std::fs::read_to_string(fixture()).unwrap(), written(&Json));

@@ -17,9 +17,16 @@ fn validator() -> Validator {
     jsonschema::draft202012::new(&schema()).expect("the schema is a schema")
 }
 
-/// Keys that only a report of `ctxbench rag` has, or one of a box that was measured: the only ones that may be absent.
-const OPTIONAL: [&str; 15] = [
+/// Keys that only a report of `ctxbench rag` has, or one of a box that was measured, or of a card: the only ones that may
+/// be absent.
+const OPTIONAL: [&str; 21] = [
     "environment/cpu_isa",
+    "environment/card",
+    "card_identity/unread",
+    "card_state/unread",
+    "case/out_of_memory",
+    "case/card",
+    "/longest_contexts",
     "fit/roof",
     "summary/prefill_of_limit",
     "/retrieval",
@@ -39,6 +46,13 @@ const OPTIONAL: [&str; 15] = [
 /// Fully populated: each optional field has a value somewhere in it.
 fn document() -> Value {
     serde_json::to_value(common::synthetic::document()).expect("a document is JSON")
+}
+
+/// The same of a run on a card, with the longest context looked for.
+fn on_a_card() -> Value {
+    let mut document = common::synthetic::document();
+    common::card::put_on_a_card(&mut document);
+    serde_json::to_value(document).expect("a document is JSON")
 }
 
 /// The same of an experiment.
@@ -77,6 +91,7 @@ fn the_schema_is_itself_valid() {
 fn a_document_fits_the_schema_field_by_field() {
     assert_eq!(errors(&document()), Vec::<String>::new());
     assert_eq!(errors(&experiment()), Vec::<String>::new());
+    assert_eq!(errors(&on_a_card()), Vec::<String>::new());
 }
 
 #[test]
@@ -92,6 +107,12 @@ fn the_published_runs_fit_the_schema() {
 fn a_document_with_a_key_missing_or_renamed_is_refused() {
     let keys = refuses_every_change(document());
     assert!(keys > 150, "{keys} keys");
+}
+
+#[test]
+fn a_report_of_a_card_with_a_key_missing_or_renamed_is_refused() {
+    let keys = refuses_every_change(on_a_card());
+    assert!(keys > 210, "{keys} keys");
 }
 
 #[test]
@@ -126,12 +147,21 @@ fn refuses_every_change(mut document: Value) -> usize {
             "" => "",
             "/environment" => "environment",
             "/fits/0" => "fit",
+            "/cases/0" => "case",
+            "/environment/card/identity" => "card_identity",
+            "/environment/card/before" | "/environment/card/after" => "card_state",
             path if path.ends_with("/summary") => "summary",
             _ => "sample",
         };
         OPTIONAL.contains(&format!("{room}/{key}").as_str()) && !path.starts_with("/retrieval")
     };
-    let free = ["/definitions", "/environment/versions", "/environment/matmul_flops_per_s"];
+    let free = [
+        "/definitions",
+        "/environment/versions",
+        "/environment/matmul_flops_per_s",
+        "/environment/card/identity/unread",
+        "/environment/card/before/unread",
+    ];
     let mut keys = Vec::new();
     every_key(&document, "", &mut |path, key| keys.push((path.to_owned(), key.to_owned())));
     for (path, key) in keys.iter().filter(|(path, _)| !free.contains(&path.as_str())) {

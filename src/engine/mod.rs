@@ -5,6 +5,7 @@
 pub mod build;
 pub mod candle;
 pub mod load;
+pub mod out_of_memory;
 pub mod reference;
 pub mod verification;
 

@@ -2,16 +2,18 @@
 
 use super::definitions::definitions;
 use super::document::{Case, Document, Fit, LeftOut, ModelRecord, SCHEMA_VERSION};
+use super::during::CardDuring;
 use super::experiment::Experiment;
 use super::fits::fits;
 use super::roof::{self, Roof};
 use super::summarise::{Limits, summarise};
 use super::theory::Counts;
+use crate::environment::card::Severity;
 use crate::environment::{Environment, Tool};
 use crate::model::shape::ModelShape;
 use crate::sample::Sample;
 use crate::sample::case::{CaseProgress, Kind};
-use crate::verdict::judge::{CaseFacts, RunFacts, judge_case, judge_run};
+use crate::verdict::judge::{CardFacts, CaseFacts, RunFacts, judge_case, judge_run};
 use crate::verdict::validity::Validity;
 
 /// What stays the same during a run.
@@ -82,6 +84,7 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
         fits: all_fits(record, arms, &cases),
         cases,
         left_out,
+        longest_contexts: Vec::new(),
         experiment: Experiment::default(),
         interrupted: record.facts.interrupted,
         validity: judge_run(&stamps, &record.facts),
@@ -164,6 +167,8 @@ fn case(record: &RunRecord, arm: &ArmRecord<'_>, progress: &CaseProgress) -> Cas
         summary: summarise(spec.kind, &progress.samples, &limits),
         validity: judge_case(&case_facts(record, progress)),
         error: arm.error.map(Into::into).or_else(|| progress.error.clone()),
+        out_of_memory: progress.out_of_memory,
+        card: CardDuring::of(progress),
     }
 }
 
@@ -186,7 +191,26 @@ fn case_facts(record: &RunRecord, progress: &CaseProgress) -> CaseFacts {
         truncated_to: progress.truncated.then_some(progress.spec.tokens),
         no_chat_template: progress.no_chat_template,
         stages_off: progress.samples.iter().filter_map(stages_off).collect(),
+        out_of_memory: progress.out_of_memory,
+        card: card_facts(progress),
         ..CaseFacts::default()
+    }
+}
+
+/// What a card did to a case.
+fn card_facts(progress: &CaseProgress) -> CardFacts {
+    let Some(during) = CardDuring::of(progress) else { return CardFacts::default() };
+    let words = |severity| -> Vec<String> {
+        let reasons = during.throttle_reasons.iter().flatten().filter(|reason| reason.severity() == severity);
+        reasons.map(|reason| reason.words().to_owned()).collect()
+    };
+    let others = during.other_processes.as_deref().unwrap_or_default();
+    CardFacts {
+        clock_ratio: during.sm_clock_mhz.filter(|clock| clock.high > 0.0).map(|clock| clock.low / clock.high),
+        held: words(Severity::Held),
+        slowed: words(Severity::Slowed),
+        other_processes: others.len() as u32,
+        other_bytes: others.iter().map(|process| process.memory_bytes).sum(),
     }
 }
 

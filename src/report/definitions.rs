@@ -174,6 +174,30 @@ pub const OF_EXPERIMENT: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a document of a run on a card holds beyond that, or one whose longest context was looked for.
+pub const OF_DEVICE: &[(&str, &str)] = &[
+    (
+        "card",
+        "What the driver tells of the graphics card (NVML): before anything was loaded, right after each sample, and after \
+         the last one. null is what it did not tell, and unread says why. Not read between two clock reads.",
+    ),
+    (
+        "prefill_energy, output_energy",
+        "Joules by the card's own counter, idle power included, over passes of their own that are no samples, repeated for \
+         2 s or more; j_per_token is joules / tokens. null where there is no counter, or it did not move.",
+    ),
+    (
+        "longest_contexts",
+        "The longest prompt that really ran with one decode step behind it, on a grid of powers of two, the midpoints \
+         between them, and the most that should fit; memory_bytes is what was in use then.",
+    ),
+];
+
+/// The definitions of [`OF_DEVICE`].
+pub fn of_device() -> BTreeMap<String, String> {
+    block(OF_DEVICE.iter())
+}
+
 /// The `definitions` block of a document.
 pub fn definitions() -> BTreeMap<String, String> {
     block(DEFINITIONS.iter())
@@ -206,5 +230,7 @@ mod tests {
     fn no_name_is_defined_twice() {
         assert_eq!(definitions().len(), DEFINITIONS.len());
         assert_eq!(with_experiment().len(), DEFINITIONS.len() + OF_EXPERIMENT.len());
+        let all: BTreeMap<String, String> = with_experiment().into_iter().chain(of_device()).collect();
+        assert_eq!(all.len(), with_experiment().len() + OF_DEVICE.len());
     }
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::during::CardDuring;
 use super::experiment::Experiment;
 use super::roof::Roof;
 use super::theory::Theory;
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
+use crate::sample::longest::{Attempt, StoppedBy};
 use crate::stats::estimate::{Estimate, Interval};
 use crate::stats::fit::Law;
 use crate::verdict::validity::Validity;
@@ -44,6 +46,9 @@ pub struct Document {
     pub fits: Vec<Fit>,
     /// What was planned but not run, and how to ask for it.
     pub left_out: Vec<LeftOut>,
+    /// The longest context that ran, one per model × quantization; absent where none was looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub longest_contexts: Vec<LongestRecord>,
     /// What `ctxbench rag` adds: `retrieval`, `pairs`, `router`, `answers`, `verdicts`, at the top level. Empty in
     /// reports of `ctxbench run`.
     #[serde(flatten)]
@@ -118,8 +123,14 @@ pub struct Case {
     pub summary: Summary,
     /// The stamp on this case.
     pub validity: Validity,
-    /// Why the case has no result at all.
+    /// Why the case has no result at all, or ended before it had all its samples.
     pub error: Option<String>,
+    /// Whether that was for want of memory on the device; absent where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
+    /// The card while it ran; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<CardDuring>,
 }
 
 /// Summaries by metric; `None` where nothing supports one.
@@ -181,6 +192,25 @@ pub struct Fit {
     /// The shortest times that the box allows; absent where no rate was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roof: Option<Roof>,
+}
+
+/// The longest context that ran for one model in one quantization on one device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LongestRecord {
+    /// [`ModelRecord::id`].
+    pub model: String,
+    /// [`Case::quantization`].
+    pub quantization: String,
+    /// [`Case::device`].
+    pub device: String,
+    /// The longest prompt that ran with one token of output; `None` if none did.
+    pub tokens: Option<u32>,
+    /// Resident set (CPU) or device memory (GPU) while it ran.
+    pub memory_bytes: Option<u64>,
+    /// What keeps it from more.
+    pub stopped_by: StoppedBy,
+    /// Every length tried, in order.
+    pub attempts: Vec<Attempt>,
 }
 
 /// A ratio at one context length.

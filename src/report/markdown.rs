@@ -22,9 +22,10 @@ impl Exporter for Markdown {
         findings(document, out)?;
         claims(document, out)?;
         stamp(document, out)?;
-        sections(document, out)?;
+        sections(&rag::sections(document), out)?;
         results(document, out)?;
         growth(document, out)?;
+        sections(&rag::behind_results(document), out)?;
         bullets(out, "Failed", &notes::failures(document))?;
         bullets(out, "Left out, and how to ask for it", &notes::left_out(document))?;
         bullets(out, "Not tested, and what it would take", &verdicts::not_tested(document))?;
@@ -80,8 +81,8 @@ fn claims(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn sections(document: &Document, out: &mut dyn Write) -> io::Result<()> {
-    for section in rag::sections(document) {
+fn sections(sections: &[rag::Section], out: &mut dyn Write) -> io::Result<()> {
+    for section in sections {
         writeln!(out, "\n## {}\n\n{}\n", section.heading, escape(&section.hint))?;
         if let Some(grid) = &section.grid {
             table_of(grid, out)?;

@@ -1,5 +1,6 @@
 //! What has to be read beside the numbers: stamps with their reasons, failures, and the box. Text only.
 
+use super::card;
 use super::document::{Document, ModelRecord, WeightsOrigin};
 use super::table::status_name;
 use super::{NOT_AVAILABLE, one_line};
@@ -136,6 +137,9 @@ pub fn environment(document: &Document) -> Vec<(&'static str, String)> {
     ];
     let versions: Vec<String> =
         e.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    if let Some(card) = &e.card {
+        facts.extend(card::facts(card));
+    }
     facts.push(("Versions", list(&versions)));
     facts.push(("Measured with", how(document)));
     facts.push(("Program", program(document)));

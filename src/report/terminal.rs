@@ -46,6 +46,7 @@ impl Exporter for Terminal {
         writeln!(out)?;
         self.table(&table::grid(document), out)?;
         self.growth(document, out)?;
+        self.sections(&rag::behind_results(document), out)?;
         self.list(out, "Failed", &notes::failures(document))?;
         self.list(out, "Left out", &notes::left_out(document))?;
         self.list(out, NOT_TESTED, &verdicts::not_tested(document))?;
@@ -106,16 +107,21 @@ impl Terminal {
             self.paragraph(out, "  ", &format!("{outcome}: {} ({})", card.claim, card.id))?;
             self.paragraph(out, "      ", &card.reason)?;
         }
-        for section in rag::sections(document) {
+        self.sections(&rag::sections(document), out)?;
+        if rag::is_experiment(document) {
+            // The line ends before the table.
+            write!(out, "\nAll arms")?;
+        }
+        Ok(())
+    }
+
+    fn sections(self, sections: &[rag::Section], out: &mut dyn Write) -> io::Result<()> {
+        for section in sections {
             writeln!(out, "\n{}", section.heading)?;
             if let Some(grid) = &section.grid {
                 self.table(grid, out)?;
             }
             section.lines.iter().try_for_each(|line| self.paragraph(out, "  ", line))?;
-        }
-        if rag::is_experiment(document) {
-            // The line ends before the table.
-            write!(out, "\nAll arms")?;
         }
         Ok(())
     }

@@ -50,4 +50,9 @@ pub trait Witness {
 
     /// Called right after it.
     fn end(&mut self) -> Observed;
+
+    /// Joules that the device has used so far; `None` where it has no counter. Never asked between two clock reads.
+    fn energy_j(&mut self) -> Option<f64> {
+        None
+    }
 }

@@ -93,6 +93,13 @@ pub enum Event<'a> {
         /// Samples it has.
         taken: u32,
     },
+    /// The energy of a case is about to be counted, in passes that are no samples.
+    Energy {
+        /// The arm.
+        arm: &'a str,
+        /// The case.
+        spec: &'a CaseSpec,
+    },
     /// A block of samples is complete: time to save.
     BlockDone,
 }

@@ -5,7 +5,10 @@
 
 pub mod arm;
 pub mod campaign;
+pub mod energy;
+pub mod longest;
 pub mod measure;
+mod memory;
 pub mod plan;
 pub mod schedule;
 mod visit;

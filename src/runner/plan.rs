@@ -13,6 +13,8 @@ pub struct Room {
     pub max_positions: u32,
     /// Longest that fits the memory; `None` if not one token does.
     pub memory: Option<u32>,
+    /// Whose memory that is, e.g. `this box's`.
+    pub whose: &'static str,
 }
 
 /// What one arm is to do.
@@ -76,12 +78,13 @@ impl Room {
             ));
         }
         match self.memory {
-            None => Some(
-                "the model itself does not fit this box's free memory; take a smaller model or quantization"
-                    .into(),
-            ),
+            None => Some(format!(
+                "the model itself does not fit {} free memory; take a smaller model or quantization",
+                self.whose
+            )),
             Some(fits) if needed > fits => Some(format!(
-                "weights and cache would not fit this box's free memory; the largest context that does is {}",
+                "weights and cache would not fit {} free memory; the largest context that does is {}",
+                self.whose,
                 fits.saturating_sub(spec.output_tokens)
             )),
             Some(_) => None,
@@ -119,7 +122,7 @@ mod tests {
         }
     }
 
-    const ROOM: Room = Room { max_positions: 4096, memory: Some(100_000) };
+    const ROOM: Room = Room { max_positions: 4096, memory: Some(100_000), whose: "this box's" };
 
     #[test]
     fn the_default_plan_keeps_what_the_model_can_hold_and_names_the_rest() {
@@ -135,10 +138,10 @@ mod tests {
     fn a_named_length_that_does_not_fit_is_an_error_that_says_the_largest() {
         let error = plan(&config("--context 4k"), "m", 48, ROOM).unwrap_err().to_string();
         assert!(error.contains("4096 tokens") && error.contains("4064"), "{error}");
-        let little = Room { max_positions: 40_960, memory: Some(1000) };
+        let little = Room { max_positions: 40_960, whose: "the card's", memory: Some(1000) };
         let error = plan(&config("--context 2k"), "m", 48, little).unwrap_err().to_string();
-        assert!(error.contains("memory") && error.contains("968"), "{error}");
-        let none = Room { max_positions: 40_960, memory: None };
+        assert!(error.contains("the card's free memory") && error.contains("968"), "{error}");
+        let none = Room { max_positions: 40_960, memory: None, ..ROOM };
         assert!(plan(&config(""), "m", 48, none).unwrap_err().to_string().contains("smaller model"));
     }
 

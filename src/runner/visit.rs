@@ -35,20 +35,20 @@ impl<'v, 'a> Visit<'v, 'a> {
 
     /// Returns how many rounds the campaign will have.
     pub fn run(mut self) -> u32 {
-        let open: Vec<usize> = (0..self.cases().len()).filter(|i| self.wants(*i)).collect();
-        if open.is_empty() {
-            return self.turn.rounds;
-        }
-        self.tell(Event::Loading { arm: &self.name.clone() });
-        let before = self.campaign.clock.now();
-        let loaded = self.campaign.arms.load(self.turn.arm, self.capacity(&open));
-        let took = self.campaign.clock.now() - before;
-        match loaded {
-            Ok(mut loaded) => {
-                self.turn.rounds = self.campaign.rounds_after_load(&self.turn, took);
-                self.measure(&mut loaded, &open);
+        let mut open: Vec<usize> = (0..self.cases().len()).filter(|i| self.wants(*i)).collect();
+        while !open.is_empty() {
+            self.tell(Event::Loading { arm: &self.name.clone() });
+            let before = self.campaign.clock.now();
+            let loaded = self.campaign.arms.load(self.turn.arm, self.capacity(&open));
+            let took = self.campaign.clock.now() - before;
+            match loaded {
+                Ok(mut loaded) => {
+                    self.turn.rounds = self.campaign.rounds_after_load(&self.turn, took);
+                    self.measure(&mut loaded, &open);
+                    break;
+                }
+                Err(error) => open = self.open_after_failed_load(open, &format!("{error:#}")),
             }
-            Err(error) => self.outcome.arms[self.turn.arm].error = Some(format!("{error:#}")),
         }
         self.turn.rounds
     }
@@ -62,6 +62,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         while self.block(loaded, deadline) {
             self.tell(Event::BlockDone);
         }
+        self.energy(loaded, open);
         self.tell(Event::BlockDone);
     }
 
@@ -155,7 +156,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids).map(drop)
     }
 
-    fn prompt(&mut self, index: usize) -> anyhow::Result<Prompt> {
+    pub(super) fn prompt(&mut self, index: usize) -> anyhow::Result<Prompt> {
         let number = self.outcome.prompts;
         self.outcome.prompts += 1;
         let case = &mut self.outcome.arms[self.turn.arm].cases[index];
@@ -170,8 +171,12 @@ impl<'v, 'a> Visit<'v, 'a> {
         sample.order = self.outcome.samples;
         self.outcome.samples += 1;
         let case = &mut self.outcome.arms[self.turn.arm].cases[index];
+        let error = sample.error.clone();
         case.samples.push(sample);
         case.observed.push(observed);
+        if let Some(error) = error {
+            self.end_for_want_of_memory(index, &error);
+        }
     }
 
     pub(super) fn cases(&self) -> &[CaseProgress] {
@@ -208,8 +213,13 @@ impl<'v, 'a> Visit<'v, 'a> {
     }
 
     fn capacity(&self, open: &[usize]) -> usize {
-        let room = |i: &usize| (self.cases()[*i].spec.tokens + self.cases()[*i].spec.output_tokens) as usize;
-        open.iter().map(room).max().unwrap_or(0)
+        open.iter().map(|i| self.room(*i)).max().unwrap_or(0)
+    }
+
+    /// Tokens that the cache must hold for case `index`.
+    pub(super) fn room(&self, index: usize) -> usize {
+        let spec = &self.cases()[index].spec;
+        (spec.tokens + spec.output_tokens) as usize
     }
 
     pub(super) fn is_dropped(&self, spec: &CaseSpec) -> bool {

@@ -43,7 +43,9 @@ impl Visit<'_, '_> {
             let case = &mut self.outcome.arms[self.turn.arm].cases[index];
             case.warmups_s.push(took);
             if let Some(error) = sample.error {
-                case.error = Some(error);
+                if !self.end_for_want_of_memory(index, &error) {
+                    self.outcome.arms[self.turn.arm].cases[index].error = Some(error);
+                }
                 return None;
             }
             if fastest.is_none_or(|(best, _)| took < best) {

@@ -1,6 +1,8 @@
 //! A case: one cell of the plan, and what has been taken for it so far.
 
 use super::Sample;
+use super::energy::CaseEnergy;
+use crate::environment::card::{CardProcess, CardState};
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,12 +86,16 @@ pub struct CaseProgress {
     pub no_chat_template: bool,
     /// Whether every output looked at was finite; `None` before the first.
     pub output_finite: Option<bool>,
-    /// Why the case was given up.
+    /// Why the case was given up, before its first sample or after some.
     pub error: Option<String>,
+    /// Whether that was for want of memory on the device.
+    pub out_of_memory: bool,
+    /// Energy of its phases, where the device counts it.
+    pub energy: Option<CaseEnergy>,
 }
 
 /// What was seen of the box during one sample; `None` where it cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Share of the processors' time that other processes took.
     pub others_share: Option<f64>,
@@ -99,6 +105,17 @@ pub struct Observed {
     pub swap_growth_bytes: Option<u64>,
     /// Clock of the processors at the end of the sample, still under load.
     pub clock_mhz: Option<f64>,
+    /// The card at the end of the sample, where one runs.
+    pub card: Option<CardSeen>,
+}
+
+/// The card right after a sample.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CardSeen {
+    /// What it told.
+    pub state: CardState,
+    /// Processes other than this one that have it open for computing.
+    pub others: Option<Vec<CardProcess>>,
 }
 
 impl CaseProgress {
@@ -114,6 +131,8 @@ impl CaseProgress {
             no_chat_template: false,
             output_finite: None,
             error: None,
+            out_of_memory: false,
+            energy: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! One timed request, exactly as measured. No averages, no rounding, no judgement.
 
 pub mod case;
+pub mod energy;
+pub mod longest;
 
 use serde::{Deserialize, Serialize};
 

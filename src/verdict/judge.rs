@@ -56,6 +56,25 @@ pub struct CaseFacts {
     pub no_chat_template: bool,
     /// By what share of the time to the first token its stages are off, one a sample that has stages.
     pub stages_off: Vec<f64>,
+    /// Whether the case ended for want of memory.
+    pub out_of_memory: bool,
+    /// What the card did, where one ran.
+    pub card: CardFacts,
+}
+
+/// What is known about the card that a case ran on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CardFacts {
+    /// Its lowest clock over its highest, both right after a sample.
+    pub clock_ratio: Option<f64>,
+    /// What held its clocks below what they could be, in words.
+    pub held: Vec<String>,
+    /// What made its hardware slow it down by half or more, in words.
+    pub slowed: Vec<String>,
+    /// Processes other than this one that had it open for computing.
+    pub other_processes: u32,
+    /// What they held of its memory; `None` where one of them did not tell.
+    pub other_bytes: Option<u64>,
 }
 
 /// What is known about a whole run.
@@ -79,7 +98,7 @@ pub struct RunFacts {
 
 /// The stamp on a case.
 pub fn judge_case(facts: &CaseFacts) -> Validity {
-    stamp([series(facts), machine(facts), content(facts)].concat())
+    stamp([series(facts), machine(facts), card(&facts.card), content(facts)].concat())
 }
 
 /// The stamp on a run: its own reasons, then each reason of its cases once.
@@ -127,6 +146,7 @@ fn series(facts: &CaseFacts) -> Vec<Reason> {
     let apart = outliers(&facts.headline_ms).len() as u32;
     [
         (facts.failed > 0).then(|| reasons::failed_samples(facts.failed, facts.failed + n)),
+        facts.out_of_memory.then(|| reasons::out_of_memory(n)),
         (n == 0 && facts.failed == 0).then(reasons::no_samples),
         (facts.settled == Some(false)).then(|| reasons::not_settled(facts.warmups)),
         first_run_slow(&facts.headline_ms),
@@ -146,6 +166,21 @@ fn machine(facts: &CaseFacts) -> Vec<Reason> {
         loss.and_then(|loss| Some(reasons::throttled(loss, weight(loss, CLOCK_LOSS)?))),
         busy(facts),
         swap.and_then(|bytes| Some(reasons::swap_used(bytes, weight(bytes as f64, SWAP)?))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Reasons that lie in the card.
+fn card(facts: &CardFacts) -> Vec<Reason> {
+    let loss = facts.clock_ratio.map(|ratio| 1.0 - ratio);
+    let others = facts.other_processes;
+    [
+        loss.and_then(|loss| Some(reasons::throttled(loss, weight(loss, CLOCK_LOSS)?))),
+        (!facts.slowed.is_empty()).then(|| reasons::card_slowed(&facts.slowed)),
+        (!facts.held.is_empty()).then(|| reasons::card_held(&facts.held)),
+        (others > 0).then(|| reasons::shared_card(others, facts.other_bytes)),
     ]
     .into_iter()
     .flatten()
@@ -278,6 +313,12 @@ mod tests {
             (set(|f| f.no_chat_template = true), "no_chat_template", Status::Caveat),
             (set(|f| f.stages_off = vec![0.002, 0.03]), "stages_disagree", Status::Caveat),
             (set(|f| f.headline_ms = vec![]), "no_samples", Status::Invalid),
+            (set(|f| f.out_of_memory = true), "out_of_memory", Status::Caveat),
+            (set(|f| f.card.clock_ratio = Some(0.9)), "throttled", Status::Caveat),
+            (set(|f| f.card.clock_ratio = Some(0.5)), "throttled", Status::Invalid),
+            (set(|f| f.card.held = vec!["heat".into()]), "card_held", Status::Caveat),
+            (set(|f| f.card.slowed = vec!["heat".into()]), "card_slowed", Status::Invalid),
+            (set(|f| f.card.other_processes = 1), "shared_card", Status::Caveat),
         ];
         for (facts, code, status) in table {
             let validity = judge_case(&facts);

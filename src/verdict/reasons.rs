@@ -45,6 +45,57 @@ pub fn throttled(share: f64, status: Status) -> Reason {
     )
 }
 
+/// Something held the card's clocks down after a sample; `why` is in words.
+pub fn card_held(why: &[String]) -> Reason {
+    caveat(
+        "card_held",
+        format!(
+            "The card's clocks were held below what they could be ({}), so this is what it does under that limit; raise \
+             its power limit or cool it, and measure again for more.",
+            why.join(", ")
+        ),
+    )
+}
+
+/// The card's hardware braked it after a sample; `why` is in words.
+pub fn card_slowed(why: &[String]) -> Reason {
+    invalid(
+        "card_slowed",
+        format!(
+            "The card's hardware halved its clocks or more ({}); look at its cooling and its power supply, and measure \
+             again.",
+            why.join(", ")
+        ),
+    )
+}
+
+/// `count` other processes had the card open, with `bytes` of its memory.
+pub fn shared_card(count: u32, bytes: Option<u64>) -> Reason {
+    let memory =
+        bytes.map_or(String::new(), |bytes| format!(" and held {} of its memory", units::bytes(bytes)));
+    let (who, them) = if count == 1 { ("Another process", "it") } else { ("Other processes", "them") };
+    caveat(
+        "shared_card",
+        format!(
+            "{who} ({count}) had the card open{memory} while this was measured; stop {them} (`nvidia-smi` names {them}) \
+             and measure again."
+        ),
+    )
+}
+
+/// The device ran out of memory after `n` complete samples.
+pub fn out_of_memory(n: u32) -> Reason {
+    let status = if n == 0 { Status::Invalid } else { Status::Caveat };
+    reason(
+        "out_of_memory",
+        status,
+        format!(
+            "The device ran out of memory after {n} complete samples of this case; its `error` says what \
+             has fitted; take that, or a smaller quantization, and measure again."
+        ),
+    )
+}
+
 /// Other processes took `share` of the processor time of the box during the case.
 pub fn busy_machine(share: f64, status: Status) -> Reason {
     reason(
@@ -361,6 +412,11 @@ mod tests {
             interrupted(),
             failed_samples(1, 9),
             no_samples(),
+            card_held(&["heat".into()]),
+            card_slowed(&["heat".into()]),
+            shared_card(1, None),
+            shared_card(2, Some(1 << 30)),
+            out_of_memory(0),
         ]
     }
 
@@ -387,6 +443,8 @@ mod tests {
         assert!(busy_machine(0.123, Status::Caveat).text.contains("12.3 %"));
         assert!(swap_used(1 << 30, Status::Caveat).text.starts_with("1.00 GiB went to swap"));
         assert!(context_truncated(2048).text.starts_with("2k tokens"));
+        assert!(shared_card(2, Some(1 << 30)).text.contains("(2) had the card open and held 1.00 GiB"));
+        assert_eq!((out_of_memory(0).status, out_of_memory(3).status), (Status::Invalid, Status::Caveat));
         assert_eq!(failed_samples(9, 9).status, Status::Invalid);
         assert_eq!(failed_samples(8, 9).status, Status::Caveat);
     }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+pub mod card;
 pub mod copy;
 pub mod packages;
 pub mod pair;

@@ -89,6 +89,7 @@ pub fn document() -> Document {
             why: "it would take about 40 s of the 3m that the run had; ask for it with --context 8k --max-time 10m"
                 .into(),
         }],
+        longest_contexts: Vec::new(),
         interrupted: false,
         validity: stamp(&[
             reason("random_weights", "In 1 of 11 cases; one of them: Weights are random: speed is valid."),
@@ -123,6 +124,7 @@ pub fn environment() -> Environment {
         matmul_flops_per_s: [("int8", 1e12), ("f32", 2.5e11)].map(|(name, rate)| (name.into(), rate)).into(),
         load_average: Some(0.25),
         versions: BTreeMap::from([("candle".into(), "0.0.0-synthetic".into())]),
+        card: None,
     }
 }
 
@@ -187,6 +189,8 @@ fn case(model: &str, speed: &Speed, scenario: &str, tokens: u32, output_tokens: 
         warmups: 2,
         validity: Validity::default(),
         error: None,
+        out_of_memory: false,
+        card: None,
     }
 }
 

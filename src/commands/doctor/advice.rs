@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::checkup::Checkup;
+use crate::environment::card::Severity;
 use crate::units;
 
 /// One thing that is missing or in the way.
@@ -24,7 +25,11 @@ pub(super) fn remedies(checkup: &Checkup) -> Vec<Remedy> {
     if checkup.tool.profile != "release" {
         add("a debug build: its times mean nothing".into(), "build with `cargo build --release`");
     }
-    for (found, remedy) in accelerator_remedies(checkup).into_iter().chain(machine_remedies(checkup)) {
+    for (found, remedy) in accelerator_remedies(checkup)
+        .into_iter()
+        .chain(card_remedies(checkup))
+        .chain(machine_remedies(checkup))
+    {
         add(found, &remedy);
     }
     for (found, remedy) in hub_remedies(checkup) {
@@ -54,6 +59,25 @@ fn accelerator_remedies(checkup: &Checkup) -> Vec<(String, String)> {
         (format!("{feature} is compiled in, but no such device was found"), remedy.to_owned())
     });
     unused.chain(missing).collect()
+}
+
+/// What disturbs a card, or keeps it slow.
+fn card_remedies(checkup: &Checkup) -> Vec<(String, String)> {
+    let mut remedies = Vec::new();
+    for (number, card) in checkup.cards.iter().enumerate() {
+        let processes = card.state.processes.as_ref().map_or(0, Vec::len);
+        if processes > 0 {
+            let found = format!("card {number} is in use by {processes} other processes");
+            remedies.push((found, "stop them before measuring on it (`nvidia-smi` names them)".to_owned()));
+        }
+        let slowed = card.state.throttle_reasons.iter().flatten().find(|r| r.severity() == Severity::Slowed);
+        if let Some(reason) = slowed {
+            let found = format!("card {number} is slowed down: {}", reason.words());
+            remedies
+                .push((found, "look at its cooling and its power supply before measuring on it".to_owned()));
+        }
+    }
+    remedies
 }
 
 fn machine_remedies(checkup: &Checkup) -> Vec<(String, String)> {
@@ -112,9 +136,10 @@ fn hub_remedies(checkup: &Checkup) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::checkup::AcceleratorStatus;
     use super::super::checkup::tests::healthy;
+    use super::super::checkup::{AcceleratorStatus, CardStatus};
     use super::*;
+    use crate::environment::card::{CardIdentity, CardProcess, CardState, Throttle};
 
     fn found(change: impl FnOnce(&mut Checkup)) -> Vec<String> {
         let mut checkup = healthy();
@@ -136,6 +161,22 @@ mod tests {
         });
         assert!(all[0].starts_with("NVIDIA L4 is here, but not compiled in -> build with"), "{all:?}");
         assert!(all[0].contains("--features cuda"), "{all:?}");
+    }
+
+    #[test]
+    fn a_card_that_others_use_or_that_is_braked_is_said() {
+        let all = found(|checkup| {
+            let process = CardProcess { pid: 1, memory_bytes: None };
+            let state = CardState {
+                processes: Some(vec![process]),
+                throttle_reasons: Some(vec![Throttle::PowerCap, Throttle::PowerBrake]),
+                ..CardState::default()
+            };
+            checkup.cards = vec![CardStatus { identity: CardIdentity::default(), state }];
+        });
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert!(all[0].starts_with("card 0 is in use by 1 other processes -> stop them"), "{all:?}");
+        assert!(all[1].starts_with("card 0 is slowed down: the brake of the power supply ->"), "{all:?}");
     }
 
     #[test]

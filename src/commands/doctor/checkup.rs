@@ -8,10 +8,12 @@ use crate::catalog::entry::Entry;
 use crate::catalog::memory::{Layout, decode_read_bytes, needed_bytes};
 use crate::cli::Quantization;
 use crate::device::accelerator;
+use crate::device::card;
 use crate::device::interference::frequency_mhz;
 use crate::device::kernel_files::KernelFiles;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
+use crate::environment::card::{CardIdentity, CardState};
 use crate::environment::{Environment, Tool};
 use crate::report::roof::{self, Roof};
 use crate::report::theory::Counts;
@@ -24,6 +26,7 @@ pub(super) struct Box {
     environment: Environment,
     memory: Memory,
     clock_mhz: Option<f64>,
+    cards: Cards,
 }
 
 impl Box {
@@ -33,8 +36,39 @@ impl Box {
             environment: Environment::detect(threads),
             memory: Memory::now(),
             clock_mhz: frequency_mhz(&KernelFiles::default()),
+            cards: Cards::now(),
         }
     }
+}
+
+/// What the driver of NVIDIA's cards says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cards {
+    listed: Vec<CardStatus>,
+    /// Why it says nothing.
+    unread: Option<String>,
+}
+
+impl Cards {
+    fn now() -> Self {
+        match card::all() {
+            Ok(cards) => {
+                let status = |card: std::boxed::Box<dyn card::Card>| CardStatus {
+                    identity: card.identity(),
+                    state: card.state(),
+                };
+                Self { listed: cards.into_iter().map(status).collect(), unread: None }
+            }
+            Err(error) => Self { listed: Vec::new(), unread: Some(error.to_string()) },
+        }
+    }
+}
+
+/// A card, before anything was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct CardStatus {
+    pub identity: CardIdentity,
+    pub state: CardState,
 }
 
 /// What was measured, and how undisturbed.
@@ -79,6 +113,10 @@ pub(super) struct Checkup {
     pub swap_total_bytes: Option<u64>,
     pub clock_mhz: Option<f64>,
     pub accelerators: Vec<AcceleratorStatus>,
+    /// NVIDIA's cards, as their driver tells them.
+    pub cards: Vec<CardStatus>,
+    /// Why the driver told nothing.
+    pub cards_unread: Option<String>,
     /// Share of all processors' time, 0 to 1, that other processes used while rates were measured.
     pub used_by_others: Option<f64>,
     pub hub: HubStatus,
@@ -98,7 +136,9 @@ impl Checkup {
             available_bytes: found.memory.available_bytes,
             swap_total_bytes: found.memory.swap_total_bytes,
             clock_mhz: found.clock_mhz,
-            accelerators: accelerators(),
+            accelerators: accelerators(&found.cards.listed),
+            cards: found.cards.listed,
+            cards_unread: found.cards.unread,
             used_by_others: measured.used_by_others,
             hub,
             remedies: Vec::new(),
@@ -133,8 +173,9 @@ impl Implied {
     }
 }
 
-fn accelerators() -> Vec<AcceleratorStatus> {
-    let found = accelerator::found(&KernelFiles::default()).into_iter();
+fn accelerators(cards: &[CardStatus]) -> Vec<AcceleratorStatus> {
+    let names = cards.iter().filter_map(|card| card.identity.name.clone()).collect();
+    let found = accelerator::with_cards(accelerator::found(&KernelFiles::default()), names).into_iter();
     let status = |a: accelerator::Accelerator| AcceleratorStatus {
         compiled_in: a.is_compiled_in(),
         name: a.name,
@@ -178,7 +219,7 @@ pub(super) mod tests {
             cache_free_bytes: Some(1 << 40),
         };
         let catalog = Catalog::load(None).expect("the shipped catalog");
-        let found = Box { environment, memory, clock_mhz: None };
+        let found = Box { environment, memory, clock_mhz: None, cards: Cards::default() };
         let mut checkup = Checkup::new(found, &measured, hub, catalog.default_entry());
         checkup.tool.profile = "release".into();
         checkup.tool.features.clear();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::checkup::Checkup;
+use crate::report::card;
 use crate::units;
 
 /// Columns of the text.
@@ -97,15 +98,26 @@ fn machine(checkup: &Checkup) -> Vec<Line> {
 }
 
 fn accelerators(checkup: &Checkup) -> Vec<Line> {
-    if checkup.accelerators.is_empty() {
+    if checkup.accelerators.is_empty() && checkup.cards.is_empty() {
         return vec![line("found", "none: runs use the CPU")];
     }
     let status = |compiled| if compiled { "usable with --device" } else { "not compiled in" };
-    checkup
-        .accelerators
-        .iter()
-        .map(|a| line("found", format!("{} ({})", a.name, status(a.compiled_in))))
-        .collect()
+    let found = checkup.accelerators.iter();
+    let mut lines: Vec<Line> =
+        found.map(|a| line("found", format!("{} ({})", a.name, status(a.compiled_in)))).collect();
+    for (number, status) in checkup.cards.iter().enumerate() {
+        let name = known(status.identity.name.as_deref(), str::to_owned);
+        lines.push(line(&format!("card {number}"), name));
+        lines.extend(card::identity(&status.identity).into_iter().map(|(label, text)| line(label, text)));
+        lines.push(line("now", card::state(&status.state)));
+        let unread = card::unread(&status.identity.unread, &status.state.unread);
+        lines.extend(unread.map(|text| line("not told", text)));
+    }
+    let has_nvidia = checkup.accelerators.iter().any(|a| a.feature == Some("cuda"));
+    if let Some(why) = checkup.cards_unread.as_ref().filter(|_| has_nvidia) {
+        lines.push(line("its state", format!("n/a: {why}")));
+    }
+    lines
 }
 
 fn hub(checkup: &Checkup) -> Vec<Line> {
@@ -201,7 +213,9 @@ fn implied(checkup: &Checkup) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::super::checkup::tests::healthy;
+    use super::super::checkup::{self, AcceleratorStatus};
     use super::*;
+    use crate::environment::card::{CardIdentity, CardState, Unread};
 
     fn shown(checkup: &Checkup) -> String {
         let mut out = Vec::new();
@@ -221,6 +235,43 @@ mod tests {
             assert!(line.chars().count() <= WIDTH.into(), "{line}");
         }
         assert!(text.contains("What to do\n  1."), "{text}");
+    }
+
+    #[test]
+    fn a_card_is_told_with_its_state_and_what_the_driver_did_not_tell() {
+        let mut checkup = healthy();
+        checkup.cards = vec![checkup::CardStatus {
+            identity: CardIdentity {
+                name: Some("NVIDIA L4".into()),
+                driver_version: Some("580.1".into()),
+                memory_total_bytes: Some(24 << 30),
+                unread: Unread::from([("power_limit_w".into(), "not supported".into())]),
+                ..CardIdentity::default()
+            },
+            state: CardState { memory_free_bytes: Some(20 << 30), ..CardState::default() },
+        }];
+        let text = shown(&checkup).split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "NVIDIA L4",
+            "driver 580.1",
+            "24.0 GiB memory",
+            "20.0 GiB free",
+            "power_limit_w: not supported",
+            "power n/a",
+        ] {
+            assert!(text.contains(part), "'{part}' is not in {text}");
+        }
+        assert!(!text.contains(" 0 W") && !text.contains("0 MHz"), "{text}");
+    }
+
+    #[test]
+    fn why_a_card_that_is_there_tells_nothing_is_said_and_only_then() {
+        let mut checkup = healthy();
+        checkup.cards_unread = Some("no library".into());
+        assert!(!shown(&checkup).contains("no library"));
+        let name = "NVIDIA GPU (/dev/nvidia0)".to_owned();
+        checkup.accelerators = vec![AcceleratorStatus { name, compiled_in: false, feature: Some("cuda") }];
+        assert!(shown(&checkup).contains("n/a: no library"));
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn run_args(args: &RagArgs) -> RunArgs {
         weights: args.weights,
         offline: args.offline,
         depth: Vec::new(),
+        longest_context: None,
         runs: args.runs,
         max_time: args.max_time,
         seed: args.seed,

@@ -15,7 +15,6 @@ use crate::cli::Quantization;
 use crate::commands::progress::RunLine;
 use crate::commands::run::command_line;
 use crate::commands::run::record::Recorder;
-use crate::commands::run::witness::BoxWitness;
 use crate::engine::Engine as _;
 use crate::prompts::corpus::Corpus;
 use crate::prompts::general::GeneralQuestions;
@@ -148,8 +147,9 @@ impl<'a> Measurement<'a> {
         let setup = self.setup;
         let (config, models) = (&setup.config, &setup.models);
         let specs = [plan::arm_spec(config, setup.model(), &self.plan)?];
-        let recorder =
+        let mut recorder =
             Recorder::new(&config.run, models, &specs, command_line(), setup.threads, &setup.clock)?;
+        recorder.on_card(setup.card.record());
         let quantization = specs[0].quantization;
         let line = RunLine::new();
         let tell = |what: &str| line.show(what, None);
@@ -184,6 +184,7 @@ impl<'a> Measurement<'a> {
             false => work.answers(pipeline, loaded, self.asked, &mut taken, &observer),
         };
         observer.finish()?;
+        recorder.card_after(setup.card.state());
         recorder.finished(&known.outcome(&taken));
         Ok(known.document(&taken, sizes, &answers))
     }
@@ -236,7 +237,7 @@ impl<'a> Work<'a> {
             sizes,
             budget: self.setup.config.blocks_budget(&self.setup.clock),
             seed: run.seed,
-            witness: &mut BoxWitness::default(),
+            witness: &mut self.setup.card.witness(),
             observer,
             stop: &self.setup.stop,
         };

@@ -21,6 +21,7 @@ use self::config::RagConfig;
 use crate::cli::RagArgs;
 use crate::clock::SystemClock;
 use crate::commands::run::output::OutputFolder;
+use crate::commands::run::witness::WatchedCard;
 use crate::commands::run::{Texts, finish, models, stop_on_interrupt};
 use crate::device::{select, threads};
 use crate::retrieval::store::choice::StoreChoice;
@@ -33,6 +34,7 @@ struct Setup {
     clock: SystemClock,
     threads: u32,
     device: Device,
+    card: WatchedCard,
     folder: OutputFolder,
     texts: Texts,
     models: Vec<Obtained>,
@@ -52,12 +54,13 @@ impl Setup {
         let config = RagConfig::new(args)?;
         let store = StoreChoice::parse(&config.store)?;
         let threads = threads::settle(config.run.threads)?;
+        let card = WatchedCard::of(config.run.device);
         let device = select::open(config.run.device)?;
         let folder = OutputFolder::claim(args.output.as_deref())?;
         let texts = Texts::read(&config.run)?;
         let stop = stop_on_interrupt()?;
         let models = models::obtain(&config.run)?;
-        Ok(Self { config, store, clock, threads, device, folder, texts, models, stop })
+        Ok(Self { config, store, clock, threads, device, card, folder, texts, models, stop })
     }
 
     /// The one model that answers.

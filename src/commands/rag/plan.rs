@@ -134,5 +134,5 @@ pub fn arm_spec(config: &RagConfig, model: &Obtained, plan: &Plan) -> anyhow::Re
         model.id
     );
     let cases = ArmPlan { cases: plan.cases.clone(), too_long: Vec::new() };
-    Ok(ArmSpec { model: 0, quantization, label: label(quantization, file), plan: cases })
+    Ok(ArmSpec { model: 0, quantization, label: label(quantization, file), plan: cases, room })
 }

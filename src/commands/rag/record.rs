@@ -55,7 +55,7 @@ impl Known<'_> {
             ..Experiment::default()
         }
         .with_verdicts(&evidence, &self.rules);
-        document.definitions = with_experiment();
+        document.definitions.extend(with_experiment());
         self.stamp(&mut document);
         document
     }

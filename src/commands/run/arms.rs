@@ -10,7 +10,7 @@ use crate::engine::Engine as _;
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
 use crate::runner::arm::{Arms, LoadedArm, Prompt};
-use crate::runner::plan::{ArmPlan, plan as plan_arm};
+use crate::runner::plan::{ArmPlan, Room, plan as plan_arm};
 use crate::sample::case::{CaseSpec, Kind};
 use crate::weights::obtain::{Obtained, Place};
 use crate::weights::precision::Precision;
@@ -26,6 +26,8 @@ pub struct ArmSpec {
     pub label: String,
     /// Its cases.
     pub plan: ArmPlan,
+    /// What it can hold.
+    pub room: Room,
 }
 
 /// Lays out every arm; errors name a length that cannot be held.
@@ -42,8 +44,9 @@ pub fn plan(
             let label = label(quantization, file);
             let name = format!("{} {label}", model.id);
             let candidate = Candidate { id: &model.id, shape: &model.shape, quantization, file };
-            let plan = plan_arm(config, &name, short_tokens, candidate.room(config)?)?;
-            arms.push(ArmSpec { model: index, quantization, label, plan });
+            let room = candidate.room(config)?;
+            let plan = plan_arm(config, &name, short_tokens, room)?;
+            arms.push(ArmSpec { model: index, quantization, label, plan, room });
         }
     }
     Ok(arms)

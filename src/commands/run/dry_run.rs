@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::arms::{label, layout, quantizations};
 use super::fits::Candidate;
-use super::{Texts, models};
+use super::{Texts, longest, models};
 use crate::catalog::memory::{decode_read_bytes, needed_bytes};
 use crate::cli::Quantization;
 use crate::clock::Clock;
@@ -93,7 +93,9 @@ fn arm_lines(
         let rates = rates(environment, config, &label);
         let arm = format!("{} {label}", preview.id);
         let candidate = Candidate { id: &preview.id, shape, quantization, file };
-        let plan = plan(config, &arm, short_tokens, candidate.room(config)?)?;
+        let room = candidate.room(config)?;
+        let plan = plan(config, &arm, short_tokens, room)?;
+        notes.extend(longest::plan(config.longest_context, &room).map(|what| format!("{arm}: {what}")));
         let too_long =
             plan.too_long.iter().map(|case| format!("left out: {arm} {}: {}", case.spec.label(), case.why));
         notes.extend(too_long);

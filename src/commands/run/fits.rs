@@ -1,11 +1,13 @@
-//! Whether an arm fits the memory of this box: said before anything is downloaded or loaded.
+//! Whether an arm fits the memory of this box, or of the card it is to run on: said before anything is downloaded or loaded.
 
 use super::arms::{label, layout};
 use crate::catalog::fit::LISTED;
 use crate::catalog::memory::{largest_context, needed_bytes};
 use crate::cli::Quantization;
 use crate::config::RunConfig;
+use crate::device::card;
 use crate::device::memory::Memory;
+use crate::device::select::DeviceChoice;
 use crate::model::shape::ModelShape;
 use crate::runner::plan::Room;
 use crate::units;
@@ -24,27 +26,27 @@ pub struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// Lengths that this box and the model itself leave room for. Memory that is unknown limits nothing.
+    /// Lengths that the device's free memory and the model itself leave room for. Memory that is unknown limits nothing.
     ///
     /// Errors if not one token fits; the sentence names the largest weight type that does.
     pub fn room(&self, config: &RunConfig) -> anyhow::Result<Room> {
-        self.room_within(config, Memory::now().available_bytes)
+        self.room_within(config, Free::on(config.device))
     }
 
-    fn room_within(&self, config: &RunConfig, free: Option<u64>) -> anyhow::Result<Room> {
+    fn room_within(&self, config: &RunConfig, free: Free) -> anyhow::Result<Room> {
         let held = held_as(self.quantization, self.file);
-        let tokens = match free {
+        let tokens = match free.bytes {
             None => u64::from(u32::MAX),
-            Some(free) => match largest_context(self.shape, layout(config, held), free) {
+            Some(bytes) => match largest_context(self.shape, layout(config, held), bytes) {
                 Some(tokens) => tokens,
-                None => anyhow::bail!(self.refusal(config, held, free)),
+                None => anyhow::bail!(self.refusal(config, held, free.whose, bytes)),
             },
         };
         let memory = Some(tokens.min(u64::from(u32::MAX)) as u32);
-        Ok(Room { max_positions: self.shape.max_positions as u32, memory })
+        Ok(Room { max_positions: self.shape.max_positions as u32, memory, whose: free.whose })
     }
 
-    fn refusal(&self, config: &RunConfig, held: Quantization, free: u64) -> String {
+    fn refusal(&self, config: &RunConfig, held: Quantization, whose: &str, free: u64) -> String {
         let label = label(self.quantization, self.file);
         let experts = self.shape.experts.as_ref().map_or(String::new(), |experts| {
             format!(
@@ -53,7 +55,7 @@ impl Candidate<'_> {
             )
         });
         format!(
-            "{} {label} does not fit this box's free memory: it needs {} and {} are free{experts}; {}",
+            "{} {label} does not fit {whose} free memory: it needs {} and {} are free{experts}; {}",
             self.id,
             units::bytes(self.needed(config, held)),
             units::bytes(free),
@@ -82,6 +84,27 @@ impl Candidate<'_> {
             format!(" ({}, the least, needs {})", q.name(), units::bytes(bytes))
         });
         format!("none of {names} fits{least}: take a smaller model")
+    }
+}
+
+/// Memory that can still be taken where an arm is to run.
+#[derive(Clone, Copy, Debug)]
+struct Free {
+    bytes: Option<u64>,
+    whose: &'static str,
+}
+
+impl Free {
+    fn on(device: DeviceChoice) -> Self {
+        match device {
+            DeviceChoice::Cuda(_) => Self { bytes: card::free_bytes(device), whose: "the card's" },
+            // Apple's GPU shares the box's memory.
+            DeviceChoice::Cpu | DeviceChoice::Metal => Self::of_box(Memory::now().available_bytes),
+        }
+    }
+
+    fn of_box(bytes: Option<u64>) -> Self {
+        Self { bytes, whose: "this box's" }
     }
 }
 
@@ -119,7 +142,7 @@ mod tests {
 
     fn refused(shape: &ModelShape, file: Option<&str>, quantization: Quantization, free: u64) -> String {
         let candidate = Candidate { id: "m", shape, quantization, file };
-        candidate.room_within(&config(), Some(free)).expect_err("it does not fit").to_string()
+        candidate.room_within(&config(), Free::of_box(Some(free))).expect_err("it does not fit").to_string()
     }
 
     fn needs(shape: &ModelShape, quantization: Quantization) -> u64 {
@@ -167,18 +190,30 @@ mod tests {
         let free = needs(&shape, Quantization::Q4K) + (1 << 30);
         let file =
             |name| Candidate { id: "m", shape: &shape, quantization: Quantization::Native, file: name };
-        assert!(file(Some("Q4_K_M")).room_within(&config(), Some(free)).is_ok());
+        assert!(file(Some("Q4_K_M")).room_within(&config(), Free::of_box(Some(free))).is_ok());
         let error = refused(&shape, Some("Q8_0"), Quantization::Native, free);
         assert!(error.contains("m file:Q8_0") && error.ends_with("q4_k: take a file in it"), "{error}");
-        assert!(file(Some("BF16")).room_within(&config(), Some(free)).is_err());
+        assert!(file(Some("BF16")).room_within(&config(), Free::of_box(Some(free))).is_err());
     }
 
     #[test]
     fn what_fits_and_what_is_unknown_is_not_refused() {
         let shape = qwen3_0_6b();
         let candidate = Candidate { id: "m", shape: &shape, quantization: Quantization::Q8_0, file: None };
-        let room = |free| candidate.room_within(&config(), free).unwrap();
+        let room = |free| candidate.room_within(&config(), Free::of_box(free)).unwrap();
         assert_eq!(room(None).memory, Some(u32::MAX));
         assert!(room(Some(2 << 30)).memory.unwrap() > 100 && room(Some(2 << 30)).max_positions == 40_960);
+    }
+
+    #[test]
+    fn what_a_card_cannot_hold_is_refused_in_its_name_and_a_card_that_tells_nothing_limits_nothing() {
+        let shape = qwen3_5_35b_a3b();
+        let candidate = Candidate { id: "m", shape: &shape, quantization: Quantization::Native, file: None };
+        let on_card = |bytes| candidate.room_within(&config(), Free { bytes, whose: "the card's" });
+        let error = on_card(Some(24 << 30)).unwrap_err().to_string();
+        assert!(error.contains("m native does not fit the card's free memory: it needs"), "{error}");
+        assert!(error.contains("24.0 GiB are free") && error.contains("take --quant q4_k"), "{error}");
+        assert_eq!(on_card(None).unwrap().memory, Some(u32::MAX));
+        assert_eq!(on_card(Some(200 << 30)).unwrap().whose, "the card's");
     }
 }

@@ -3,6 +3,7 @@
 pub(super) mod arms;
 mod dry_run;
 pub(super) mod fits;
+mod longest;
 pub(super) mod models;
 pub(super) mod output;
 pub(super) mod progress;
@@ -19,9 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 
 use self::arms::CandleArms;
+use self::longest::Searches;
 use self::output::OutputFolder;
 use self::progress::RunObserver;
 use self::record::Recorder;
+use self::witness::WatchedCard;
 use crate::cli::{Format, RunArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::report::exporter;
@@ -46,6 +49,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let args = resumed.as_ref().map_or(args, |r| r.args.clone());
     let config = RunConfig::new(&args)?;
     let threads = threads::settle(config.threads)?;
+    let card = WatchedCard::of(config.device);
     let device = select::open(config.device)?;
     if args.dry_run {
         return dry_run::run(&config, &Texts::read(&config)?, &clock);
@@ -58,6 +62,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let arms = arms::plan(&config, &models, &builders)?;
     arms::check(&models)?;
     let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &clock)?;
+    recorder.on_card(card.record());
     let outcome = match &resumed {
         Some(resumed) => {
             recorder.began(&resumed.document.started_at);
@@ -74,12 +79,26 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         budget: remaining(config.budget, &clock),
         seed: config.seed,
         clock: &clock,
-        witness: &mut witness::BoxWitness::default(),
+        witness: &mut card.witness(),
         observer: &mut observer,
         stop: &stop,
     };
     let outcome = campaign.run(outcome);
     observer.finish()?;
+    let found = resumed.as_ref().map_or(&[][..], |resumed| &resumed.document.longest_contexts);
+    Searches {
+        config: &config,
+        models: &models,
+        arms: &arms,
+        recorder: &recorder,
+        card: &card,
+        clock: &clock,
+        end: config.budget.time.filter(|_| config.budget.time_is_strict),
+        stop: &stop,
+        folder: folder.path(),
+    }
+    .run(&mut source, &outcome, found)?;
+    recorder.card_after(card.state());
     recorder.finished(&outcome);
     finish(&recorder.document(&outcome), folder.path(), &config)
 }

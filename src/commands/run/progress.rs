@@ -54,6 +54,9 @@ impl Observer for RunObserver<'_> {
                 let (label, all) = (spec.label(), outcome.samples);
                 self.line.show(&format!("{arm}: {label} sample {} · {all} samples so far", taken + 1), left);
             }
+            Event::Energy { arm, spec } => {
+                self.line.show(&format!("{arm}: counting the energy of {}", spec.label()), left)
+            }
             // An older report in this folder stays until there is something to put in its place.
             Event::BlockDone if outcome.samples == 0 => {}
             Event::BlockDone => {

@@ -1,6 +1,6 @@
 //! What stays the same during a run, and the document at any moment of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::arms::{ArmSpec, layout};
 use super::fits::held_as;
@@ -11,9 +11,11 @@ use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
 use crate::device::select::DeviceChoice;
+use crate::environment::card::{CardRecord, CardState};
 use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
-use crate::report::document::{Document, LeftOut, ModelRecord, WeightsOrigin};
+use crate::report::definitions::of_device;
+use crate::report::document::{Document, LeftOut, LongestRecord, ModelRecord, WeightsOrigin};
 use crate::runner::campaign::{Dropped, Outcome};
 use crate::sample::case::Kind;
 use crate::units;
@@ -30,6 +32,10 @@ pub struct Recorder<'a> {
     done: Cell<bool>,
     /// Whether that is so because it was stopped.
     interrupted: Cell<bool>,
+    /// The card after the last sample.
+    card_after: RefCell<Option<CardState>>,
+    /// The longest contexts found so far.
+    longest: RefCell<Vec<LongestRecord>>,
 }
 
 impl<'a> Recorder<'a> {
@@ -72,7 +78,31 @@ impl<'a> Recorder<'a> {
             target_half_width: config.budget.runs.is_none().then_some(config.budget.target_half_width),
             facts,
         };
-        Ok(Self { config, models, arms, record, done: Cell::new(false), interrupted: Cell::new(false) })
+        Ok(Self {
+            config,
+            models,
+            arms,
+            record,
+            done: Cell::new(false),
+            interrupted: Cell::new(false),
+            card_after: RefCell::default(),
+            longest: RefCell::default(),
+        })
+    }
+
+    /// Puts the card that runs into the record of the box.
+    pub fn on_card(&mut self, card: Option<CardRecord>) {
+        self.record.environment.card = card;
+    }
+
+    /// Notes the card after the last sample.
+    pub fn card_after(&self, state: Option<CardState>) {
+        *self.card_after.borrow_mut() = state;
+    }
+
+    /// Keeps what a search for the longest context found.
+    pub fn found_longest(&self, record: LongestRecord) {
+        self.longest.borrow_mut().push(record);
     }
 
     /// What was recorded of box and models.
@@ -118,7 +148,15 @@ impl<'a> Recorder<'a> {
             .collect();
         let mut record = self.record.clone();
         record.facts.interrupted |= self.interrupted.get() || !self.done.get();
-        assemble(&record, &arms, self.left_out(outcome))
+        if let Some(card) = &mut record.environment.card {
+            card.after = self.card_after.borrow().clone();
+        }
+        let longest_contexts = self.longest.borrow().clone();
+        let mut document = assemble(&record, &arms, self.left_out(outcome));
+        if record.environment.card.is_some() || !longest_contexts.is_empty() {
+            document.definitions.extend(of_device());
+        }
+        Document { longest_contexts, ..document }
     }
 
     /// A GGUF's weights take what its file does; others follow from shape and type.

@@ -10,6 +10,7 @@ use crate::cli::{Cli, Command, RunArgs};
 use crate::report::document::{Case, Document};
 use crate::runner::campaign::Outcome;
 use crate::sample::case::{CaseProgress, Observed};
+use crate::sample::energy::CaseEnergy;
 
 /// A run that is to go on.
 pub struct Resumed {
@@ -72,6 +73,10 @@ pub fn outcome(old: &Document, arms: &[ArmSpec], recorder: &Recorder<'_>) -> any
 fn fill(progress: &mut CaseProgress, case: &Case) {
     progress.samples = case.samples.clone();
     progress.observed = vec![Observed { peak_memory_bytes: case.peak_memory_bytes, ..Observed::default() }];
+    progress.energy = case
+        .card
+        .as_ref()
+        .map(|card| CaseEnergy { prefill: card.prefill_energy, output: card.output_energy });
     progress.truncated = case.validity.reasons.iter().any(|r| r.code == "context_truncated");
     progress.no_chat_template = case.validity.reasons.iter().any(|r| r.code == "no_chat_template");
 }

@@ -9,8 +9,10 @@ pub mod router;
 pub mod stages;
 pub mod verdicts;
 
+use super::card;
 use super::document::{Case, Document};
 use super::experiment::Experiment;
+use super::longest;
 use super::one_line;
 use super::table::Grid;
 use crate::sample::Sample;
@@ -47,6 +49,11 @@ pub fn sections(document: &Document) -> Vec<Section> {
         router::answers(document),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// Sections behind the results that a document of either command may have: the card, and the longest context.
+pub(super) fn behind_results(document: &Document) -> Vec<Section> {
+    [card::section(document), longest::section(document)].into_iter().flatten().collect()
 }
 
 /// Complete samples of a case.
