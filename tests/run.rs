@@ -8,6 +8,8 @@ mod from_hub;
 mod going_on;
 #[path = "run/local.rs"]
 mod local;
+#[path = "run/longest.rs"]
+mod longest;
 #[path = "run/outputs.rs"]
 mod outputs;
 #[path = "run/place.rs"]
