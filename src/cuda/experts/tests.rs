@@ -133,9 +133,9 @@ impl Case {
         // A number that is rounded on the way may fall to the other side.
         let tolerance = match rounds.dtype {
             _ if rounds.to_levels => 3e-3,
-            DType::F32 => 2e-6,
-            DType::F16 => 1e-3,
-            _ => 8e-3,
+            DType::F32 => 1.5e-6,
+            DType::F16 => 6e-4,
+            _ => 5e-3,
         };
         for (got, expected) in numbers(&got).iter().flatten().zip(expected.iter().flatten()) {
             let worst = tolerance * (size / 2.0 + expected.abs());
@@ -278,11 +278,10 @@ fn tensor_cores_agree_with_double_precision_in_tiles_of_any_size() {
 #[test]
 fn many_tokens_through_blocks_agree_with_double_precision() {
     for (index, (rising, down, hidden, middle)) in BLOCKS.into_iter().enumerate() {
-        let all = [Units::Plain, Units::Tensor(32), Units::Tensor(64), Units::Tensor(128)];
-        for (turn, units) in all.into_iter().enumerate() {
+        for units in [Units::Plain, Units::Tensor([32, 64, 128][index % 3])] {
             // f32 has no tensor cores.
-            let dtype = TYPES[if turn == 0 { index % 3 } else { 1 + (index + turn) % 2 }];
-            let case = Case::new(Made::Blocks(rising, down), dtype, [5, 2], [35, hidden, middle]);
+            let dtype = TYPES[if units == Units::Plain { index % 3 } else { 1 + index % 2 }];
+            let case = Case::new(Made::Blocks(rising, down), dtype, [4, 2], [13, hidden, middle]);
             let rounds = Rounds { dtype, to_levels: false, made: true };
             let got = on_host::with(|| mix(&case.x, &case.table, &case.routes, units));
             // Weights are rounded as well on tensor cores.

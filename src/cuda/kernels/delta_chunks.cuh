@@ -19,32 +19,18 @@
 #include "delta_convolve.cuh"
 #include "delta_prepare.cuh"
 
-constexpr int DELTA_KEY_STEPS = DELTA_MOST_DIM / 16;
-
-// Four quads' worth of a left operand that a warp reads alone: 16 rows from `row` on.
-__device__ __forceinline__ void delta_load_left(uint4 (&upper)[DELTA_KEY_STEPS], uint4 (&lower)[DELTA_KEY_STEPS],
-                                                const unsigned* rows, int key_width) {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const unsigned* from = rows + g * key_width + 4 * t;
-#pragma unroll
-    for (int k = 0; k < DELTA_KEY_STEPS; k++) {
-        if (16 * k >= key_width) continue;
-        upper[k] = delta_quad(from + 16 * k);
-        lower[k] = delta_quad(from + 8 * key_width + 16 * k);
-    }
-}
-
 // c[n] += left times rows `first` … first + 15, columns 8n …, of shared words.
 template <class P, int N>
 __device__ __forceinline__ void delta_multiply(float (&c)[N][4], const typename P::Left& left, const unsigned* words,
                                                int first) {
     constexpr int STRIDE = 8 * N + 2;  // 4 · STRIDE = 8 modulo 32: lanes' columns lie in different banks
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    typename P::Right right[N];
 #pragma unroll
     for (int n = 0; n < N; n++) {
-        const uint4 quad = delta_column(words + (first + 4 * t) * STRIDE + 8 * n + g, STRIDE);
-        P::multiply(c[n], left, P::right(quad));
+        right[n] = P::right(delta_column(words + (first + 4 * t) * STRIDE + 8 * n + g, STRIDE));
     }
+    P::multiply(c, left, right);
 }
 
 // Sums of 16 rows, each times its half's scale, as words.
@@ -63,24 +49,24 @@ __device__ __forceinline__ void delta_store_words(unsigned* words, int first, co
     }
 }
 
-// 16 rows of f32 numbers in rows of `width`, from (`row`, `column`) on.
+// 16 rows of f32 numbers.
 template <int N>
-__device__ __forceinline__ void delta_load_sums(float (&c)[N][4], const float* from, int width) {
+__device__ __forceinline__ void delta_load_sums(float (&c)[N][4], const float* from) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int n = 0; n < N; n++) {
-        const float2 above = *reinterpret_cast<const float2*>(from + g * width + 8 * n + 2 * t);
-        const float2 below = *reinterpret_cast<const float2*>(from + (g + 8) * width + 8 * n + 2 * t);
+        const float2 above = *reinterpret_cast<const float2*>(from + g * DELTA_ROW + 8 * n + 2 * t);
+        const float2 below = *reinterpret_cast<const float2*>(from + (g + 8) * DELTA_ROW + 8 * n + 2 * t);
         c[n][0] = above.x, c[n][1] = above.y, c[n][2] = below.x, c[n][3] = below.y;
     }
 }
 template <int N>
-__device__ __forceinline__ void delta_store_sums(float* to, const float (&c)[N][4], int width) {
+__device__ __forceinline__ void delta_store_sums(float* to, const float (&c)[N][4]) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int n = 0; n < N; n++) {
-        *reinterpret_cast<float2*>(to + g * width + 8 * n + 2 * t) = make_float2(c[n][0], c[n][1]);
-        *reinterpret_cast<float2*>(to + (g + 8) * width + 8 * n + 2 * t) = make_float2(c[n][2], c[n][3]);
+        *reinterpret_cast<float2*>(to + g * DELTA_ROW + 8 * n + 2 * t) = make_float2(c[n][0], c[n][1]);
+        *reinterpret_cast<float2*>(to + (g + 8) * DELTA_ROW + 8 * n + 2 * t) = make_float2(c[n][2], c[n][3]);
     }
 }
 
@@ -93,12 +79,12 @@ __device__ __forceinline__ float* delta_place(float* memory, int row, int column
     return row < shape.key_dim && column < shape.value_dim ? memory + row * shape.value_dim + column : nullptr;
 }
 
-// queries, keys, reads, within, gates as delta_prepare has them; values (value_heads, chunks · 64, value_width): U,
-// becomes O; memory (value_heads, key_dim + 1, value_dim). value_width is a multiple of 8 · N.
+// queries, keys, reads, within, gates as delta_prepare has them; values (value_heads, chunks · 64, DELTA_ROW): U, becomes
+// O; memory (value_heads, key_dim + 1, value_dim). The grid's slices cover value_dim.
 template <class P, int N>
 __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsigned* keys, const unsigned* reads,
                                              const unsigned* within, const float* gates, float* values, float* memory,
-                                             int chunks, int key_width, int value_width, const DeltaShape& shape) {
+                                             int chunks, int key_width, const DeltaShape& shape) {
     constexpr int STRIDE = 8 * N + 2;
     // Pairs of words are written at once.
     alignas(8) __shared__ unsigned state[DELTA_MOST_DIM * STRIDE];
@@ -110,13 +96,13 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
     const bool answers = warp >= DELTA_BLOCKS, owns = key_row < key_width;
 
     memory += (long long)head * (shape.key_dim + 1) * shape.value_dim;
-    values += (long long)head * chunks * DELTA_CHUNK * value_width + column;
+    values += (long long)head * chunks * DELTA_CHUNK * DELTA_ROW + column;
     gates += (long long)head * chunks * 2 * DELTA_CHUNK;
     within += ((long long)head * chunks * DELTA_CHUNK + row) * DELTA_CHUNK;
-    keys += (long long)key_head * chunks * DELTA_CHUNK * key_width;
-    const unsigned* rows = answers ? queries + (long long)key_head * chunks * DELTA_CHUNK * key_width
-                                   : reads + (long long)head * chunks * DELTA_CHUNK * key_width;
-    rows += row * key_width;
+    keys += (long long)key_head * chunks * DELTA_CHUNK * DELTA_ROW;
+    const unsigned* rows = answers ? queries + (long long)key_head * chunks * DELTA_CHUNK * DELTA_ROW
+                                   : reads + (long long)head * chunks * DELTA_CHUNK * DELTA_ROW;
+    rows += row * DELTA_ROW;
 
     float s[N][4] = {};
 #pragma unroll
@@ -127,8 +113,8 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
         }
     }
     if (owns) delta_store_words<P, N>(state, key_row, s, 1.0f, 1.0f);
-    uint4 upper[DELTA_KEY_STEPS], lower[DELTA_KEY_STEPS];
-    delta_load_left(upper, lower, rows, key_width);
+    DeltaLeftQuads left;
+    left.load(rows, key_width);
     __syncthreads();
 
     for (int chunk = 0; chunk < chunks; chunk++) {
@@ -139,9 +125,9 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
 #pragma unroll
         for (int k = 0; k < DELTA_BLOCKS; k++) {
             if (owns) {
-                const unsigned* key = keys + (16 * k + 4 * t) * key_width + key_row + g;
-                key_upper[k] = delta_column(key, key_width);
-                key_lower[k] = delta_column(key + 8, key_width);
+                const unsigned* key = keys + (16 * k + 4 * t) * DELTA_ROW + key_row + g;
+                key_upper[k] = delta_column(key, DELTA_ROW);
+                key_lower[k] = delta_column(key + 8, DELTA_ROW);
             }
             if (answers && k <= block) {
                 const unsigned* near = within + g * DELTA_CHUNK + 16 * k + 4 * t;
@@ -149,16 +135,20 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
                 near_lower[k] = delta_quad(near + 8 * DELTA_CHUNK);
             }
         }
-        float c[N][4] = {};
-        if (!answers) delta_load_sums<N>(c, values + row * value_width, value_width);
+        float c[N][4] = {}, u[N][4] = {};
+        if (!answers) delta_load_sums<N>(u, values + row * DELTA_ROW);
 
 #pragma unroll
-        for (int k = 0; k < DELTA_KEY_STEPS; k++) {
-            if (16 * k < key_width) delta_multiply<P, N>(c, P::left(upper[k], lower[k]), state, 16 * k);
+        for (int k = 0; k < DeltaLeftQuads::STEPS; k++) {
+            if (16 * k < key_width) delta_multiply<P, N>(c, P::left(left.upper[k], left.lower[k]), state, 16 * k);
         }
-        rows += DELTA_CHUNK * key_width;
-        if (chunk + 1 < chunks) delta_load_left(upper, lower, rows, key_width);
+        rows += DELTA_CHUNK * DELTA_ROW;
+        if (chunk + 1 < chunks) left.load(rows, key_width);
         if (!answers) {
+#pragma unroll
+            for (int n = 0; n < N; n++) {
+                for (int i = 0; i < 4; i++) c[n][i] += u[n][i];
+            }
             delta_store_words<P, N>(corrections, row, c, 1.0f, 1.0f);
             delta_store_words<P, N>(kept, row, c, above, below);
         }
@@ -184,11 +174,11 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
             for (int k = 0; k < DELTA_BLOCKS; k++) {
                 if (k <= block) delta_multiply<P, N>(c, P::left(near_upper[k], near_lower[k]), corrections, 16 * k);
             }
-            delta_store_sums<N>(values + row * value_width, c, value_width);
+            delta_store_sums<N>(values + row * DELTA_ROW, c);
         }
-        keys += DELTA_CHUNK * key_width;
+        keys += DELTA_CHUNK * DELTA_ROW;
         within += DELTA_CHUNK * DELTA_CHUNK;
-        values += DELTA_CHUNK * value_width;
+        values += DELTA_CHUNK * DELTA_ROW;
         __syncthreads();
     }
 #pragma unroll
@@ -203,10 +193,8 @@ __device__ __forceinline__ void delta_chunks(const unsigned* queries, const unsi
 #define DELTA_CHUNKS(name, P, N)                                                                                 \
     extern "C" __global__ void __launch_bounds__(DELTA_THREADS, 1)                                               \
         name(const unsigned* queries, const unsigned* keys, const unsigned* reads, const unsigned* within,       \
-             const float* gates, float* values, float* memory, int chunks, int key_width, int value_width,       \
-             DeltaShape shape) {                                                                                 \
-        delta_chunks<P, N>(queries, keys, reads, within, gates, values, memory, chunks, key_width, value_width,  \
-                           shape);                                                                               \
+             const float* gates, float* values, float* memory, int chunks, int key_width, DeltaShape shape) {    \
+        delta_chunks<P, N>(queries, keys, reads, within, gates, values, memory, chunks, key_width, shape);       \
     }                                                                                                            \
     ENTRY(name)
 DELTA_CHUNKS(delta_chunks_exact_16, DeltaExact, 2);
@@ -229,13 +217,14 @@ __device__ void delta_try(const float* left, const float* right, float* c) {
         }
         quads[q] = make_uint4(words[0], words[1], words[2], words[3]);
     }
-    float sums[4] = {};
+    float sums[1][4] = {};
+    const typename P::Right rights[1] = {P::right(quads[2])};
     if constexpr (SHUFFLED) {
-        P::multiply_by_shuffles(sums, P::left(quads[0], quads[1]), P::right(quads[2]));
+        P::multiply_by_shuffles(sums[0], P::left(quads[0], quads[1]), rights[0]);
     } else {
-        P::multiply(sums, P::left(quads[0], quads[1]), P::right(quads[2]));
+        P::multiply(sums, P::left(quads[0], quads[1]), rights);
     }
-    for (int i = 0; i < 4; i++) c[(g + 8 * (i / 2)) * 8 + 2 * t + i % 2] = sums[i];
+    for (int i = 0; i < 4; i++) c[(g + 8 * (i / 2)) * 8 + 2 * t + i % 2] = sums[0][i];
 }
 extern "C" void delta_try_exact(const float* left, const float* right, float* c) {
     delta_try<DeltaExact, false>(left, right, c);

@@ -11,8 +11,9 @@ constexpr int DELTA_RUN = 8;  // tokens in a row that a warp convolves: rows tha
 constexpr int DELTA_WARPS = 8;
 constexpr int DELTA_LANE_DIMS = DELTA_MOST_DIM / 32;
 
-// x (tokens, channels) after rows (width - 1, channels). queries and keys (key_heads, padded, key_width) words, of unit
-// length, queries also over the root of key_dim; values (value_heads, padded, value_width) f32; zeros where padded.
+// x (tokens, channels) after rows (width - 1, channels). queries and keys (key_heads, padded, DELTA_ROW) words, of unit
+// length, queries also over the root of key_dim; values (value_heads, padded, DELTA_ROW) f32; zeros where padded, up to
+// key_width and value_width.
 // A warp is a head of one kind and DELTA_RUN tokens; lanes are channels.
 template <class T, class P>
 __device__ __forceinline__ void delta_convolve(const T* x, const T* rows, const float* weight, unsigned* queries,
@@ -44,9 +45,9 @@ __device__ __forceinline__ void delta_convolve(const T* x, const T* rows, const 
             const int at = lane + 32 * n;
             if (at >= width) continue;
             if (keyed) {
-                (of_query ? queries : keys)[row * width + at] = P::word(y[n] * scale);
+                (of_query ? queries : keys)[row * DELTA_ROW + at] = P::word(y[n] * scale);
             } else {
-                values[row * width + at] = y[n];
+                values[row * DELTA_ROW + at] = y[n];
             }
         }
     }
@@ -64,16 +65,16 @@ __device__ __forceinline__ void delta_keep(const T* x, T* rows, int tokens, cons
     }
 }
 
-// answers (value_heads, padded, value_width) to out (tokens, value_heads, value_dim): RMS norm, times silu of the gate.
+// answers (value_heads, padded, DELTA_ROW) to out (tokens, value_heads, value_dim): RMS norm, times silu of the gate.
 // A warp is a head of a token.
 template <class T>
 __device__ __forceinline__ void delta_finish(const float* answers, const T* gate, const float* norm, T* out, float eps,
-                                             int tokens, int padded, int value_width, const DeltaShape& shape) {
+                                             int tokens, int padded, const DeltaShape& shape) {
     const int lane = threadIdx.x % 32;
     const long long number = (long long)blockIdx.x * DELTA_WARPS + threadIdx.x / 32;
     const long long token = number / shape.value_heads, head = number % shape.value_heads;
     if (token >= tokens) return;
-    const float* from = answers + (head * padded + token) * value_width;
+    const float* from = answers + (head * padded + token) * DELTA_ROW;
     float y[DELTA_LANE_DIMS] = {}, squares = 0.0f;
 #pragma unroll
     for (int n = 0; n < DELTA_LANE_DIMS; n++) {
@@ -112,8 +113,8 @@ DELTA_CONVOLVE(delta_convolve_split_f16, f16, DeltaSplit);
     ENTRY(keep);                                                                                                 \
     extern "C" __global__ void __launch_bounds__(32 * DELTA_WARPS)                                               \
         finish(const float* answers, const T* gate, const float* norm, T* out, float eps, int tokens,            \
-               int padded, int value_width, DeltaShape shape) {                                                  \
-        delta_finish<T>(answers, gate, norm, out, eps, tokens, padded, value_width, shape);                      \
+               int padded, DeltaShape shape) {                                                                   \
+        delta_finish<T>(answers, gate, norm, out, eps, tokens, padded, shape);                                   \
     }                                                                                                            \
     ENTRY(finish)
 DELTA_AROUND(delta_keep_f32, delta_finish_f32, float);

@@ -35,21 +35,25 @@ struct alignas(16) DeltaPrepareShared {
     };
     double summed[DELTA_CHUNK];  // logarithms of the decay since the chunk's start
     float beta[DELTA_CHUNK];
+    float of_keys[DELTA_CHUNK];  // beta times the decay since the chunk's start
 };
 
 // scores[n]: rows of this warp times keys 8n … 8n + 7, up to its diagonal block.
 template <class P>
-__device__ __forceinline__ void delta_scores(float (&scores)[8][4], const unsigned* rows, const unsigned* keys,
+__device__ __forceinline__ void delta_scores(float (&scores)[8][4], const DeltaLeftQuads& rows, const unsigned* keys,
                                              int key_width) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, block = threadIdx.x / 32 % DELTA_BLOCKS;
-    const unsigned* upper = rows + (16 * block + g) * key_width + 4 * t;
-    for (int k = 0; k < key_width; k += 16) {
-        const typename P::Left left = P::left(delta_quad(upper + k), delta_quad(upper + 8 * key_width + k));
 #pragma unroll
-        for (int n = 0; n < 8; n++) {
-            if (n > 2 * block + 1) continue;
-            const unsigned* key = keys + (8 * n + g) * DELTA_KEY_STRIDE + k + 4 * t;
-            P::multiply(scores[n], left, P::right(delta_quad(key)));
+    for (int k = 0; k < DeltaLeftQuads::STEPS; k++) {
+        if (16 * k >= key_width) continue;
+        const typename P::Left left = P::left(rows.upper[k], rows.lower[k]);
+#pragma unroll
+        for (int pair = 0; pair < DELTA_BLOCKS; pair++) {
+            if (pair > block) continue;
+            const unsigned* key = keys + (16 * pair + g) * DELTA_KEY_STRIDE + 16 * k + 4 * t;
+            const typename P::Right both[2] = {P::right(delta_quad(key)),
+                                               P::right(delta_quad(key + 8 * DELTA_KEY_STRIDE))};
+            P::multiply(scores + 2 * pair, left, both);
         }
     }
 }
@@ -78,7 +82,9 @@ __device__ __forceinline__ void delta_gates(DeltaPrepareShared& shared, float* g
     for (int i = 0; i < 2; i++) {
         const int token = 2 * lane + i;
         shared.summed[token] = summed[i];
-        gates[token] = expf(float(summed[i]));
+        const float start = expf(float(summed[i]));
+        gates[token] = start;
+        shared.of_keys[token] = shared.beta[token] * start;
         gates[DELTA_CHUNK + token] = expf(float(all - summed[i]));
     }
 }
@@ -132,29 +138,27 @@ __device__ __forceinline__ void delta_solve(float (&x)[8][4], const DeltaSystem&
     typename P::Left solved[DELTA_BLOCKS];
 #pragma unroll
     for (int block = 0; block < DELTA_BLOCKS; block++) {
+        const unsigned* row = system.lower + (16 * block + g) * DELTA_LOWER_STRIDE;
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const unsigned* row = system.lower + (16 * block + 8 * half + g) * DELTA_LOWER_STRIDE;
-#pragma unroll
-            for (int k = 0; k < block; k++) {
-                P::multiply(x[2 * block + half], solved[k], P::right(delta_pairs(row + 16 * k, t)));
-            }
+        for (int k = 0; k < block; k++) {
+            const typename P::Right both[2] = {P::right(delta_pairs(row + 16 * k, t)),
+                                               P::right(delta_pairs(row + 8 * DELTA_LOWER_STRIDE + 16 * k, t))};
+            P::multiply(x + 2 * block, solved[k], both);
         }
         const typename P::Left missing = delta_as_left<P>(x[2 * block], x[2 * block + 1]);
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const unsigned* row = system.inverses[block] + (8 * half + g) * DELTA_INVERSE_STRIDE;
-            for (int i = 0; i < 4; i++) x[2 * block + half][i] = 0.0f;
-            P::multiply(x[2 * block + half], missing, P::right(delta_pairs(row, t)));
-        }
+        for (int i = 0; i < 8; i++) x[2 * block + i / 4][i % 4] = 0.0f;
+        row = system.inverses[block] + g * DELTA_INVERSE_STRIDE;
+        const typename P::Right both[2] = {P::right(delta_pairs(row, t)),
+                                           P::right(delta_pairs(row + 8 * DELTA_INVERSE_STRIDE, t))};
+        P::multiply(x + 2 * block, missing, both);
         if (block + 1 < DELTA_BLOCKS) solved[block] = delta_as_left<P>(x[2 * block], x[2 * block + 1]);
     }
 }
 
-// Sixteen columns of W, from the chunk's keys (64, key_width).
+// Sixteen columns of W, from the chunk's keys.
 template <class P>
 __device__ __forceinline__ void delta_solve_keys(const DeltaPrepareShared& shared, const unsigned* keys,
-                                                 unsigned* reads, int first, int key_width) {
+                                                 unsigned* reads, int first) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     float x[8][4];
 #pragma unroll
@@ -162,8 +166,7 @@ __device__ __forceinline__ void delta_solve_keys(const DeltaPrepareShared& share
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int token = 8 * n + 2 * t + i % 2, column = first + g + 8 * (i / 2);
-            const float scale = shared.beta[token] * expf(float(shared.summed[token]));
-            x[n][i] = scale * P::number(keys[token * key_width + column]);
+            x[n][i] = shared.of_keys[token] * P::number(keys[token * DELTA_ROW + column]);
         }
     }
     delta_solve<P>(x, shared.system);
@@ -172,15 +175,14 @@ __device__ __forceinline__ void delta_solve_keys(const DeltaPrepareShared& share
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int token = 8 * n + 2 * t + i % 2, column = first + g + 8 * (i / 2);
-            reads[token * key_width + column] = P::word(-x[n][i]);
+            reads[token * DELTA_ROW + column] = P::word(-x[n][i]);
         }
     }
 }
 
-// Sixteen columns of U, over the chunk's values (64, value_width).
+// Sixteen columns of U, over the chunk's values.
 template <class P>
-__device__ __forceinline__ void delta_solve_values(const DeltaPrepareShared& shared, float* values, int first,
-                                                   int value_width) {
+__device__ __forceinline__ void delta_solve_values(const DeltaPrepareShared& shared, float* values, int first) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     float x[8][4];
 #pragma unroll
@@ -188,7 +190,7 @@ __device__ __forceinline__ void delta_solve_values(const DeltaPrepareShared& sha
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int token = 8 * n + 2 * t + i % 2, column = first + g + 8 * (i / 2);
-            x[n][i] = shared.beta[token] * values[token * value_width + column];
+            x[n][i] = shared.beta[token] * values[token * DELTA_ROW + column];
         }
     }
     delta_solve<P>(x, shared.system);
@@ -197,14 +199,14 @@ __device__ __forceinline__ void delta_solve_values(const DeltaPrepareShared& sha
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int token = 8 * n + 2 * t + i % 2, column = first + g + 8 * (i / 2);
-            values[token * value_width + column] = x[n][i];
+            values[token * DELTA_ROW + column] = x[n][i];
         }
     }
 }
 
-// queries, keys (key_heads, chunks · 64, key_width) words; beta, decay (tokens, value_heads); rate, bias
-// (value_heads); values (value_heads, chunks · 64, value_width) f32; reads as values, key_width wide, words; within
-// (value_heads, chunks, 64, 64) words; gates (value_heads, chunks, 2, 64) f32. Widths are multiples of 16.
+// queries, keys (key_heads, chunks · 64, DELTA_ROW) words; beta, decay (tokens, value_heads); rate, bias (value_heads);
+// values (value_heads, chunks · 64, DELTA_ROW) f32; reads as values, words; within (value_heads, chunks, 64, 64) words;
+// gates (value_heads, chunks, 2, 64) f32. Of a row, key_width or value_width numbers hold: multiples of 16.
 template <class T, class P>
 __device__ __forceinline__ void delta_prepare(const unsigned* queries, const unsigned* keys, const T* beta,
                                               const T* decay, const float* rate, const float* bias, float* values,
@@ -213,15 +215,19 @@ __device__ __forceinline__ void delta_prepare(const unsigned* queries, const uns
     __shared__ DeltaPrepareShared shared;
     const int thread = threadIdx.x, warp = thread / 32, chunks = gridDim.x, chunk = blockIdx.x, key_head = blockIdx.y;
     const long long first = (long long)key_head * chunks + chunk;
-    keys += first * DELTA_CHUNK * key_width;
-    queries += first * DELTA_CHUNK * key_width;
-    for (int quad = thread; quad < DELTA_CHUNK * key_width / 4; quad += DELTA_THREADS) {
-        const int row = 4 * quad / key_width, column = 4 * quad % key_width;
-        *reinterpret_cast<uint4*>(shared.keys + row * DELTA_KEY_STRIDE + column) = delta_quad(keys + 4 * quad);
+    keys += first * DELTA_CHUNK * DELTA_ROW;
+    queries += first * DELTA_CHUNK * DELTA_ROW;
+    DeltaLeftQuads rows;
+    rows.load((warp < DELTA_BLOCKS ? queries : keys) + 16 * (warp % DELTA_BLOCKS) * DELTA_ROW, key_width);
+#pragma unroll
+    for (int quad = thread; quad < DELTA_CHUNK * DELTA_ROW / 4; quad += DELTA_THREADS) {
+        const int row = 4 * quad / DELTA_ROW, column = 4 * quad % DELTA_ROW;
+        uint4* to = reinterpret_cast<uint4*>(shared.keys + row * DELTA_KEY_STRIDE + column);
+        if (column < key_width) *to = delta_quad(keys + 4 * quad);
     }
     __syncthreads();
     float scores[8][4] = {};
-    delta_scores<P>(scores, warp < DELTA_BLOCKS ? queries : keys, shared.keys, key_width);
+    delta_scores<P>(scores, rows, shared.keys, key_width);
 
     for (int member = 0; member < shape.value_heads / shape.key_heads; member++) {
         const int head = delta_value_head(shape, key_head, member);
@@ -240,11 +246,11 @@ __device__ __forceinline__ void delta_prepare(const unsigned* queries, const uns
         __syncthreads();
         for (int column = 16 * warp; column < key_width + value_width; column += 16 * (DELTA_THREADS / 32)) {
             if (column < key_width) {
-                unsigned* to = reads + number * DELTA_CHUNK * key_width;
-                delta_solve_keys<P>(shared, keys, to, column, key_width);
+                unsigned* to = reads + number * DELTA_CHUNK * DELTA_ROW;
+                delta_solve_keys<P>(shared, keys, to, column);
             } else {
-                float* of = values + number * DELTA_CHUNK * value_width;
-                delta_solve_values<P>(shared, of, column - key_width, value_width);
+                float* of = values + number * DELTA_CHUNK * DELTA_ROW;
+                delta_solve_values<P>(shared, of, column - key_width);
             }
         }
     }

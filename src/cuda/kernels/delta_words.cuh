@@ -14,6 +14,7 @@
 
 constexpr int DELTA_CHUNK = 64;       // tokens of a chunk
 constexpr int DELTA_MOST_DIM = 128;   // of a key or value, in chunks
+constexpr int DELTA_ROW = DELTA_MOST_DIM;  // numbers from a row of keys or values of a chunk to the next
 constexpr float DELTA_LENGTH_EPS = 1e-6f;
 
 // As the host has it, in 64-bit words.
@@ -90,13 +91,13 @@ struct DeltaExact {
     }
 
 #ifdef __CUDACC__
-    static __device__ __forceinline__ void multiply(float (&c)[4], const Left& left, const Right& right) {
+    static __device__ __forceinline__ void multiply_one(float (&c)[4], const Left& left, const Right& right) {
         multiply_by_shuffles(c, left, right);
     }
 #else
     // The same sums with one meeting of the warp in place of 64 shuffles.
     struct Operands { Left left; Right right; };
-    static void multiply(float (&c)[4], const Left& left, const Right& right) {
+    static void multiply_one(float (&c)[4], const Left& left, const Right& right) {
         const Operands* of = host::of_all_lanes(Operands{left, right});
         const int row = threadIdx.x % 32 / 4 * 4, column = threadIdx.x % 4 * 8;
         for (int i = 0; i < 16; i++) {
@@ -109,6 +110,13 @@ struct DeltaExact {
         }
     }
 #endif
+
+    // c[n] += left · right[n]
+    template <int N>
+    static __device__ __forceinline__ void multiply(float (*c)[4], const Left& left, const Right (&right)[N]) {
+#pragma unroll
+        for (int n = 0; n < N; n++) multiply_one(c[n], left, right[n]);
+    }
 };
 
 struct DeltaSplit {
@@ -137,10 +145,16 @@ struct DeltaSplit {
         return {{highs(quad.x, quad.y), highs(quad.z, quad.w)}, {lows(quad.x, quad.y), lows(quad.z, quad.w)}};
     }
 
-    static __device__ __forceinline__ void multiply(float (&c)[4], const Left& left, const Right& right) {
-        mma_16x8x16<bf16>(c, left.low, right.high[0], right.high[1]);
-        mma_16x8x16<bf16>(c, left.high, right.low[0], right.low[1]);
-        mma_16x8x16<bf16>(c, left.high, right.high[0], right.high[1]);
+    // c[n] += left · right[n], from the smallest products on. Each waits for the last one of its own sums: others
+    // come between.
+    template <int N>
+    static __device__ __forceinline__ void multiply(float (*c)[4], const Left& left, const Right (&right)[N]) {
+#pragma unroll
+        for (int n = 0; n < N; n++) mma_16x8x16<bf16>(c[n], left.low, right[n].high[0], right[n].high[1]);
+#pragma unroll
+        for (int n = 0; n < N; n++) mma_16x8x16<bf16>(c[n], left.high, right[n].low[0], right[n].low[1]);
+#pragma unroll
+        for (int n = 0; n < N; n++) mma_16x8x16<bf16>(c[n], left.high, right[n].high[0], right[n].high[1]);
     }
 };
 
@@ -160,6 +174,23 @@ __device__ __forceinline__ uint4 delta_pairs(const unsigned* row, int t) {
     const uint2 second = *reinterpret_cast<const uint2*>(row + 2 * t + 8);
     return make_uint4(first.x, first.y, second.x, second.y);
 }
+
+// Quads of 16 rows of a left operand from `rows` on, of which the first `width` numbers hold, a multiple of 16.
+struct DeltaLeftQuads {
+    static constexpr int STEPS = DELTA_MOST_DIM / 16;
+    uint4 upper[STEPS], lower[STEPS];
+
+    __device__ __forceinline__ void load(const unsigned* rows, int width) {
+        const int lane = threadIdx.x % 32;
+        const unsigned* from = rows + lane / 4 * DELTA_ROW + 4 * (lane % 4);
+#pragma unroll
+        for (int k = 0; k < STEPS; k++) {
+            if (16 * k >= width) continue;
+            upper[k] = delta_quad(from + 16 * k);
+            lower[k] = delta_quad(from + 8 * DELTA_ROW + 16 * k);
+        }
+    }
+};
 
 // Four words of a column, `step` apart.
 __device__ __forceinline__ uint4 delta_column(const unsigned* at, int step) {

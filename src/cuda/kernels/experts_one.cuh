@@ -8,18 +8,21 @@
 // gate, up, down), so that a graph that holds these launches serves every token.
 //
 // First launch: a block of 16 warps for 32 rows of the middle of one pick, 2 a warp with gate and up side by
-// side, so 4 rows of weights are under way in each warp at once and share what they read of x. 32 rows are one
-// group of levels: the block rounds it itself. Second: a block of 8 warps for 4 rows of the hidden, a pick a
-// warp; their sums meet in shared memory, in order. Bound by the bytes of the picked experts: Qwen3.5-35B-A3B
-// in Q4_K_M 14 to 16 MB a layer, 5 to 6 us at 2.8 TB/s, in 128 and 512 blocks, all at once on 132
-// multiprocessors. Gain expected: 2 launches a layer in place of 8 · 4 and a synchronisation; not measured: no
-// GPU here.
+// side, so 4 rows of weights (Q5_K, Q6_K: 2) are under way in each warp at once and share what they read of x.
+// 32 rows are one group of levels: the block rounds it itself. Second: a block of 8 warps for 4 rows of the
+// hidden, a pick a warp and 2 rows for each half of it, whose 16 lanes are what 512 columns of 256-weight blocks
+// keep busy; their sums meet in shared memory, in order. 64 registers a thread, so that a card has 32 warps a
+// multiprocessor.
+// Bound by the bytes of the picked experts: Qwen3.5-35B-A3B in Q4_K_M 14 to 16 MB a layer, 5 to 6 us at 2.8 TB/s,
+// in 128 and 512 blocks, all at once on 132 multiprocessors. Gain expected: 2 launches a layer in place of 8 · 4
+// and a synchronisation; not measured: no GPU here.
 #pragma once
 #include "experts_weights.cuh"
 #include "gemv_blocks.cuh"
 #include "gemv_dense.cuh"
 
 constexpr int EXPERTS_GATE_WARPS = 16, EXPERTS_GATE_ROWS = 32, EXPERTS_DOWN_WARPS = 8, EXPERTS_DOWN_ROWS = 4;
+constexpr int EXPERTS_DOWN_TEAM = 16;
 constexpr int EXPERTS_MOST_USED = 64;
 
 // Rows of dense matrices.
@@ -27,27 +30,28 @@ template <class T> struct ExpertsOneDense {
     struct X {
         const T* numbers;
     };
+    static constexpr int TOGETHER = 4;
 
     static __device__ __forceinline__ X row_of(const void* x, int, int columns, int row) {
         return {static_cast<const T*>(x) + (size_t)row * columns};
     }
     static __device__ __forceinline__ size_t row_bytes(int columns) { return (size_t)columns * sizeof(T); }
 
-    // Adds this lane's share of ROWS rows times x.
+    // Adds the share of lane `first` of `stride` in ROWS rows times x.
     template <int ROWS>
-    static __device__ __forceinline__ void dots(const uint8_t* const (&rows)[ROWS], X x, int columns, int lane,
-                                                float (&sums)[ROWS]) {
+    static __device__ __forceinline__ void dots(const uint8_t* const (&rows)[ROWS], X x, int columns, int first,
+                                                int stride, float (&sums)[ROWS]) {
         constexpr int COUNT = 16 / sizeof(T), AHEAD = 8 / ROWS;
         size_t ends = reinterpret_cast<size_t>(x.numbers);
 #pragma unroll
         for (int row = 0; row < ROWS; row++) ends |= reinterpret_cast<size_t>(rows[row]);
         const int pieces = ends % 16 == 0 ? columns / COUNT : 0;
 #pragma unroll 1
-        for (int at = lane; at < pieces; at += 32 * AHEAD) {
+        for (int at = first; at < pieces; at += stride * AHEAD) {
             uint4 weights[AHEAD][ROWS];
 #pragma unroll
             for (int ahead = 0; ahead < AHEAD; ahead++) {
-                const int piece = at + 32 * ahead;
+                const int piece = at + stride * ahead;
 #pragma unroll
                 for (int row = 0; row < ROWS; row++) {
                     if (piece < pieces) weights[ahead][row] = stream16(rows[row] + (size_t)piece * 16);
@@ -55,7 +59,7 @@ template <class T> struct ExpertsOneDense {
             }
 #pragma unroll
             for (int ahead = 0; ahead < AHEAD; ahead++) {
-                const int piece = at + 32 * ahead;
+                const int piece = at + stride * ahead;
                 if (piece >= pieces) break;
                 float numbers[COUNT];
                 widen_some<T, COUNT>(x.numbers + (size_t)piece * COUNT, numbers);
@@ -68,7 +72,7 @@ template <class T> struct ExpertsOneDense {
                 }
             }
         }
-        for (int at = pieces * COUNT + lane; at < columns; at += 32) {
+        for (int at = pieces * COUNT + first; at < columns; at += stride) {
 #pragma unroll
             for (int row = 0; row < ROWS; row++) {
                 sums[row] += wide(reinterpret_cast<const T*>(rows[row])[at]) * wide(x.numbers[at]);
@@ -86,8 +90,10 @@ template <class T> struct ExpertsOneDense {
 };
 
 // Rows of blocks.
-template <class Kind> struct ExpertsOneBlocks {
+template <class Kind, int ROWS_TOGETHER = 4> struct ExpertsOneBlocks {
     using X = Levels;
+    // Rows of gate and up that a warp reads at once: what 64 registers hold.
+    static constexpr int TOGETHER = ROWS_TOGETHER;
 
     static __device__ __forceinline__ X row_of(const void* x, int rows, int columns, int row) {
         return levels_of(x, rows, columns, row);
@@ -96,9 +102,9 @@ template <class Kind> struct ExpertsOneBlocks {
         return (size_t)(columns / Kind::WEIGHTS) * Kind::BYTES;
     }
     template <int ROWS>
-    static __device__ __forceinline__ void dots(const uint8_t* const (&rows)[ROWS], X x, int columns, int lane,
-                                                float (&sums)[ROWS]) {
-        blocks_dots<Kind, ROWS>(rows, x, columns, lane, 32, sums);
+    static __device__ __forceinline__ void dots(const uint8_t* const (&rows)[ROWS], X x, int columns, int first,
+                                                int stride, float (&sums)[ROWS]) {
+        blocks_dots<Kind, ROWS>(rows, x, columns, first, stride, sums);
     }
 
     static __device__ __forceinline__ void keep_middle(const float* made, void* middle, int used, int width, int pick,
@@ -123,20 +129,24 @@ __device__ __forceinline__ void experts_one_gate_up(const void* x, const unsigne
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int first = blockIdx.x * EXPERTS_GATE_ROWS, pick = blockIdx.y;
     const unsigned long long* matrices = table + 3 * (size_t)experts[pick];
-    const uint8_t* rows[2 * EACH];
+    constexpr int PAIRS = Side::TOGETHER / 2;
+#pragma unroll 1
+    for (int pair = warp * EACH; pair < (warp + 1) * EACH; pair += PAIRS) {
+        const uint8_t* rows[2 * PAIRS];
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
-        // A row that is not there is another one's, once more.
-        const int row = min(first + warp * EACH + i, middle - 1);
-        rows[i] = reinterpret_cast<const uint8_t*>(matrices[0]) + row * Side::row_bytes(hidden);
-        rows[EACH + i] = reinterpret_cast<const uint8_t*>(matrices[1]) + row * Side::row_bytes(hidden);
-    }
-    float sums[2 * EACH] = {};
-    Side::dots(rows, Side::row_of(x, 1, hidden, 0), hidden, lane, sums);
+        for (int i = 0; i < PAIRS; i++) {
+            // A row that is not there is another one's, once more.
+            const size_t at = min(first + pair + i, middle - 1) * Side::row_bytes(hidden);
+            rows[2 * i] = reinterpret_cast<const uint8_t*>(matrices[0]) + at;
+            rows[2 * i + 1] = reinterpret_cast<const uint8_t*>(matrices[1]) + at;
+        }
+        float sums[2 * PAIRS] = {};
+        Side::dots(rows, Side::row_of(x, 1, hidden, 0), hidden, lane, 32, sums);
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
-        const float gate = warp_sum(sums[i]), up = warp_sum(sums[EACH + i]);
-        if (lane == 0) made[warp * EACH + i] = experts_silu(gate) * up;
+        for (int i = 0; i < PAIRS; i++) {
+            const float gate = warp_sum(sums[2 * i]), up = warp_sum(sums[2 * i + 1]);
+            if (lane == 0) made[pair + i] = experts_silu(gate) * up;
+        }
     }
     __syncthreads();
     Side::keep_middle(made, out, gridDim.y, middle, pick, first);
@@ -156,20 +166,23 @@ __device__ __forceinline__ void experts_one_down(const void* x, const unsigned l
                                                  const unsigned* experts, const float* weights, void* out,
                                                  int hidden, int middle, int used, int type) {
     __shared__ float made[EXPERTS_MOST_USED][EXPERTS_DOWN_ROWS];
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * EXPERTS_DOWN_ROWS;
+    constexpr int TEAM = EXPERTS_DOWN_TEAM, EACH = EXPERTS_DOWN_ROWS * TEAM / 32;
+    const int lane = threadIdx.x % TEAM, team = threadIdx.x % 32 / TEAM, warp = threadIdx.x / 32;
+    const int first = blockIdx.x * EXPERTS_DOWN_ROWS;
     for (int pick = warp; pick < used; pick += EXPERTS_DOWN_WARPS) {
         const unsigned long long down = table[3 * (size_t)experts[pick] + 2];
-        const uint8_t* rows[EXPERTS_DOWN_ROWS];
+        const uint8_t* rows[EACH];
 #pragma unroll
-        for (int i = 0; i < EXPERTS_DOWN_ROWS; i++) {
-            rows[i] = reinterpret_cast<const uint8_t*>(down) + min(first + i, hidden - 1) * Side::row_bytes(middle);
+        for (int i = 0; i < EACH; i++) {
+            const int row = min(first + team * EACH + i, hidden - 1);
+            rows[i] = reinterpret_cast<const uint8_t*>(down) + row * Side::row_bytes(middle);
         }
-        float sums[EXPERTS_DOWN_ROWS] = {};
-        Side::dots(rows, Side::row_of(x, used, middle, pick), middle, lane, sums);
+        float sums[EACH] = {};
+        Side::dots(rows, Side::row_of(x, used, middle, pick), middle, lane, TEAM, sums);
 #pragma unroll
-        for (int i = 0; i < EXPERTS_DOWN_ROWS; i++) {
-            const float sum = warp_sum(sums[i]);
-            if (lane == 0) made[pick][i] = sum;
+        for (int i = 0; i < EACH; i++) {
+            for (int step = TEAM / 2; step > 0; step /= 2) sums[i] += __shfl_xor_sync(ALL_LANES, sums[i], step);
+            if (lane == 0) made[pick][team * EACH + i] = sums[i];
         }
     }
     __syncthreads();
@@ -181,14 +194,14 @@ __device__ __forceinline__ void experts_one_down(const void* x, const unsigned l
 }
 
 #define EXPERTS_ONE_GATE_UP(name, ...)                                                                           \
-    extern "C" __global__ void __launch_bounds__(32 * EXPERTS_GATE_WARPS)                                        \
+    extern "C" __global__ void __launch_bounds__(32 * EXPERTS_GATE_WARPS, 2)                                        \
         experts_one_gate_up_##name(const void* x, const unsigned long long* table, const unsigned* experts, void* out, \
                                    int hidden, int middle) {                                                     \
         experts_one_gate_up<__VA_ARGS__>(x, table, experts, out, hidden, middle);                                \
     }                                                                                                            \
     ENTRY(experts_one_gate_up_##name);
 #define EXPERTS_ONE_DOWN(name, ...)                                                                              \
-    extern "C" __global__ void __launch_bounds__(32 * EXPERTS_DOWN_WARPS)                                        \
+    extern "C" __global__ void __launch_bounds__(32 * EXPERTS_DOWN_WARPS, 4)                                       \
         experts_one_down_##name(const void* x, const unsigned long long* table, const unsigned* experts,         \
                                 const float* weights, void* out, int hidden, int middle, int used, int type) {   \
         experts_one_down<__VA_ARGS__>(x, table, experts, weights, out, hidden, middle, used, type);              \
@@ -207,5 +220,5 @@ EXPERTS_ONE(q5_0, ExpertsOneBlocks<blocks::Q5_0>)
 EXPERTS_ONE(q5_1, ExpertsOneBlocks<blocks::Q5_1>)
 EXPERTS_ONE(q8_0, ExpertsOneBlocks<blocks::Q8_0>)
 EXPERTS_ONE(q4k, ExpertsOneBlocks<blocks::Q4K>)
-EXPERTS_ONE(q5k, ExpertsOneBlocks<blocks::Q5K>)
-EXPERTS_ONE(q6k, ExpertsOneBlocks<blocks::Q6K>)
+EXPERTS_ONE(q5k, ExpertsOneBlocks<blocks::Q5K, 2>)
+EXPERTS_ONE(q6k, ExpertsOneBlocks<blocks::Q6K, 2>)

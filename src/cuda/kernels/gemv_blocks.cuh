@@ -12,7 +12,7 @@
 // begins at a multiple of 16 bytes.
 //
 // Layout: a lane takes 16 bytes of levels of a block; a warp, so, 4 blocks of 256 weights or 16 to 32 of
-// 32 weights side by side, of 4 rows (Q6_K: 2) at once, so that x is read from L1 once for them and 8
+// 32 weights side by side, of 4 rows (Q5_K, Q6_K: 2) at once, so that x is read from L1 once for them and 8
 // loads of 16 bytes are in flight for a lane. 1, 2 or 4 warps take such a tile of rows; blocks of 4
 // warps, as many as there are tiles. What lies at odd places comes in aligned pieces of 16 bytes and is
 // shifted in registers: L1, not memory, is what misaligned loads would wait for at the rate of an H100.

@@ -10,7 +10,7 @@
 //
 // Layout: a warp for a row, or 2 or 4 warps for one where rows are few; blocks of 4 warps, as many as
 // there are rows, so that the card deals them out. A lane asks for 8 pieces of 16 bytes before it needs
-// the first: 4 KB in flight for a warp, above 100 KB for a multiprocessor, where about 20 KB hide the
+// the first: 4 KB in flight for a warp, 80 KB for a multiprocessor, where about 20 KB hide the
 // latency of an H100's memory. Weights are read once and leave L1 alone, so x stays there and is read
 // from L1 by every warp, with no barrier ahead of the first weight. Bound by the bytes of weights. Gain
 // expected: near 2.7 TB/s on an H100, where cuBLAS reached 2.53; not measured: no GPU here.
@@ -189,7 +189,7 @@ __device__ __forceinline__ void gemv_dense(const Products& products, const X* x,
 }
 
 #define GEMV_DENSE(W, X)                                                                                  \
-    extern "C" __global__ void __launch_bounds__(32 * GEMV_WARPS, 6)                                      \
+    extern "C" __global__ void __launch_bounds__(32 * GEMV_WARPS, 5)                                      \
         gemv_dense_##W##_by_##X(const __grid_constant__ Products products, const GEMV_TYPE_##X* x,       \
                                 int columns, int shift) {                                                 \
         gemv_dense<GEMV_TYPE_##W, GEMV_TYPE_##X>(products, x, columns, shift);                            \
