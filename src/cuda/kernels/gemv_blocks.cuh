@@ -6,7 +6,8 @@
 //     float blocks_row_dot<Kind>(row, x, columns, lane)        one matrix row, the sum in every lane
 //     float blocks_row_dot(kind, row, x, columns, lane)        the kind known at run time only
 //     void blocks_dots<Kind, ROWS>(rows, x, columns, first, stride, sums)
-//         several rows that share x: adds the share of lane `first` of `stride` lanes, a multiple of 32
+//         several rows that share x: adds the share of lane `first` of `stride` lanes, a multiple of 32;
+//         or of 8 or 16, when parts of the warp, in step, have rows of their own
 //     size_t blocks_row_bytes(kind, columns)
 // with Kind one of blocks::Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4K, Q5K, Q6K, numbered KIND_...; the matrix
 // begins at a multiple of 16 bytes.
