@@ -84,13 +84,13 @@ struct Segment<'a> {
 
 /// What the kernels of a segment hand on. Words are numbers as the products take them.
 struct Handed {
-    /// (key_heads, padded tokens, key width) words.
+    /// (key_heads, padded tokens, 128) words.
     queries: Tensor,
     /// As many.
     keys: Tensor,
-    /// (value_heads, padded tokens, value width) f32: values, then corrections before the memory, then answers.
+    /// (value_heads, padded tokens, 128) f32: values, then corrections before the memory, then answers.
     values: Tensor,
-    /// (value_heads, padded tokens, key width) words: what corrections read of the memory.
+    /// (value_heads, padded tokens, 128) words: what corrections read of the memory.
     reads: Tensor,
     /// (value_heads, chunks, 64, 64) words: what answers read of the corrections of their chunk.
     within: Tensor,
@@ -128,10 +128,10 @@ impl Segment<'_> {
         let (keyed, valued) = (self.shape.key_heads, self.shape.value_heads);
         let of = |dims: &[usize], dtype: DType| output(dims, &self.qkv, dtype);
         Ok(Handed {
-            queries: of(&[keyed, self.padded(), self.key_width()], DType::U32)?,
-            keys: of(&[keyed, self.padded(), self.key_width()], DType::U32)?,
-            values: of(&[valued, self.padded(), self.value_width()], DType::F32)?,
-            reads: of(&[valued, self.padded(), self.key_width()], DType::U32)?,
+            queries: of(&[keyed, self.padded(), MOST_DIM], DType::U32)?,
+            keys: of(&[keyed, self.padded(), MOST_DIM], DType::U32)?,
+            values: of(&[valued, self.padded(), MOST_DIM], DType::F32)?,
+            reads: of(&[valued, self.padded(), MOST_DIM], DType::U32)?,
             within: of(&[valued, self.chunks(), CHUNK, CHUNK], DType::U32)?,
             gates: of(&[valued, self.chunks(), 2, CHUNK], DType::F32)?,
         })
@@ -201,7 +201,6 @@ impl Segment<'_> {
             .address(address(self.state.memory)?)
             .int(self.chunks())?
             .int(self.key_width())?
-            .int(self.value_width())?
             .argument(self.shape.argument())
             .run(self.qkv.device())
     }
@@ -227,7 +226,6 @@ impl Segment<'_> {
             .float(self.weights.eps)
             .int(self.tokens)?
             .int(self.padded())?
-            .int(self.value_width())?
             .argument(self.shape.argument())
             .run(self.qkv.device())
     }

@@ -114,7 +114,7 @@ impl DeltaShape {
     pub(super) fn check(&self, most: usize) -> Result<()> {
         let Self { key_heads, value_heads, key_dim, value_dim, conv_width, .. } = *self;
         if [key_heads, value_heads, key_dim, value_dim, conv_width].contains(&0)
-            || value_heads % key_heads != 0
+            || !value_heads.is_multiple_of(key_heads)
         {
             candle_core::bail!(
                 "a delta net of {self:?}: value heads must be a multiple of key heads, and none 0"

@@ -99,7 +99,7 @@ impl Case {
             _ => (own, 0.0),
         };
         let pace = |token: usize| match decay {
-            Decay::Bursts if token / 32 % 2 == 0 => 4f32,
+            Decay::Bursts if (token / 32).is_multiple_of(2) => 4f32,
             Decay::Bursts => -9.0,
             _ => 0.0,
         };
