@@ -5,6 +5,7 @@
 //! of the box ([`environment`]). `cfg(feature = …)` stands in [`select`] and nowhere else.
 
 pub mod accelerator;
+pub mod card_roofline;
 pub mod environment;
 pub mod interference;
 pub mod kernel_files;

@@ -62,7 +62,7 @@ impl Shape {
         if !super::DIMS.contains(&dim) {
             candle_core::bail!("attention kernels know heads of 64, 128 and 256 dimensions, not of {dim}");
         }
-        if kv_heads == 0 || heads == 0 || heads % kv_heads != 0 || width != heads * dim {
+        if kv_heads == 0 || heads == 0 || !heads.is_multiple_of(kv_heads) || width != heads * dim {
             let (q, cache) = (q.dims(), keys.dims());
             candle_core::bail!("attention of queries {q:?} with {heads} heads over a cache of {cache:?}");
         }
@@ -73,7 +73,7 @@ impl Shape {
             candle_core::bail!("{tokens} tokens do not fit a cache of {capacity} positions: make it larger");
         }
         for x in [q, keys, values] {
-            if x.elem_count() > 0 && address(x)? % 16 != 0 {
+            if x.elem_count() > 0 && !address(x)?.is_multiple_of(16) {
                 candle_core::bail!("attention kernels read 16 bytes at a time: begin tensors on a multiple");
             }
         }
