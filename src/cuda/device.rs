@@ -69,7 +69,7 @@ fn module(device: &CudaDevice) -> Result<&'static Module> {
 /// Loads the kernels, which the driver compiles for the card: some seconds, once, until it remembers them.
 pub fn load(device: &CudaDevice) -> Result<()> {
     let module = module(device)?;
-    device.get_or_load_custom_func("advance", module.name, module.ptx).map(|_| ())
+    device.get_or_load_custom_func("advance_position", module.name, module.ptx).map(|_| ())
 }
 
 /// Starts a kernel on the device's stream.
@@ -126,7 +126,8 @@ impl Graph {
     ///
     /// Errors as `work` does, or if it waits for the device, which a capture cannot.
     pub fn capture(device: &CudaDevice, work: impl FnOnce() -> Result<()>) -> Result<Self> {
-        use sys::CUgraphInstantiate_flags_enum::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH as FREE_ON_LAUNCH;
+        const FREE_ON_LAUNCH: sys::CUgraphInstantiate_flags =
+            sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
         use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as THIS_THREAD;
         let stream = device.cuda_stream();
         stream.begin_capture(THIS_THREAD).map_err(Error::wrap)?;

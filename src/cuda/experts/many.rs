@@ -38,8 +38,8 @@ fn units(x: &Tensor, table: &Table, pairs: usize) -> Result<Units> {
         return Ok(Units::Plain);
     }
     Ok(Units::Tensor(match pairs / table.experts() {
-        ..=24 => 32,
-        ..=96 => 64,
+        0..=24 => 32,
+        25..=96 => 64,
         _ => 128,
     }))
 }

@@ -37,9 +37,9 @@ pub fn route(scores: &Tensor, used: usize, scaling: Scaling) -> Result<Routes> {
         candle_core::bail!("a router's scores are f32 here, not {:?}; convert them", scores.dtype());
     }
     let kernel = match count {
-        ..=128 => "experts_route_128",
-        ..=256 => "experts_route_256",
-        ..=512 => "experts_route_512",
+        0..=128 => "experts_route_128",
+        129..=256 => "experts_route_256",
+        257..=512 => "experts_route_512",
         _ => candle_core::bail!(
             "the routing kernel knows 512 experts at most, not {count}; run this model on the CPU"
         ),
