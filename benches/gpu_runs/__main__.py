@@ -8,9 +8,10 @@
                               where no package index can be reached
         --list, --dry-run     print the rows, or all that would be run; these need no card
 
-Needs Python 3.11, nvidia-smi and, for the files, 64 GB in --work; each file is made before its rows and removed after
-them unless --keep is given. llama.cpp takes part where --llama-bench, or --work after --build-peers, has its binary;
-transformers where --python (default: this one) can import it and torch.
+Needs Python 3.11, nvidia-smi and, for the files, 22 GB in --work (70 with --keep): each file is made before its
+rows and removed after them. llama.cpp takes part where --llama-bench, or --work after --build-peers, has its binary;
+transformers where --python (default: this one) can import it and torch (--compile: with torch.compile as well,
+--no-torch: not at all).
 
 First `ctxbench verify` runs on the fixtures with their reference logits, in f32 and in bf16; if one is not met, the
 rows are still timed, but nothing is concluded of them. Then the card's rates are measured. Then come the rows: in each

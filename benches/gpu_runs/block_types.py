@@ -1,8 +1,8 @@
 """The types of a file's tensors, and random numbers in them.
 
-Comes in: a tensor's name and size, and the type of the file. Goes out: its type, its bytes, and pools of random blocks.
-`Q4_K_M` gives each tensor the type that llama-quantize gives it for these architectures. Python alone: a machine with
-a card may have no package for it.
+Comes in: a tensor's name and size, and the type of the file. Goes out: its type, its bytes, and pools of random
+blocks. `Q4_K_M` gives each tensor the type that llama-quantize gives it for these architectures. Python alone:
+a machine with a card may have no package for it.
 """
 import array
 import math
@@ -90,7 +90,8 @@ def set_f16(blocks, found, offset, value):
 
 
 def vector(name, count, rng):
-    """A tensor in f32: decays negative, norms near 1, steps of gates as softplus of a small number. Long ones repeat."""
+    """A tensor in f32: decays negative, norms near 1, steps of gates as softplus of a small number. Long ones
+    repeat."""
     drawn = min(count, LONGEST_DRAWN)
     if name.endswith("ssm_a"):
         numbers = (-rng.uniform(0.5, 16.0) for _ in range(drawn))

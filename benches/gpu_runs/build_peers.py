@@ -1,7 +1,7 @@
 """llama-bench for the card at hand, from the sources inside the package llama-cpp-python.
 
-Comes in: a folder, the card's capability, and, where no package index can be reached, the sources. Goes out: the path of
-llama-bench. Minutes to half an hour; needs nvcc, a C++ compiler and CMake.
+Comes in: a folder, the card's capability, and, where no package index can be reached, the sources. Goes out: the path
+of llama-bench. Minutes to half an hour; needs nvcc, a C++ compiler and CMake.
 """
 import os
 import shutil

@@ -1,7 +1,7 @@
 """The engines: the command line of a visit to one, and its samples read from what it printed.
 
-Comes in: a row and the path of its file. Goes out: tokens per second, one number a sample; for `start`, seconds. Every
-visit is a process of its own that loads the file, warms up and then takes its samples.
+Comes in: a row and the path of its file. Goes out: tokens per second, one number a sample; for `start`, seconds.
+Every visit is a process of its own that loads the file, warms up and then takes its samples.
 """
 import json
 from pathlib import Path

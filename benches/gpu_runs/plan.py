@@ -1,6 +1,7 @@
 """What a call would do, in words, without a card: files, work, command lines.
 
-Comes in: the arguments, the engines, and those of them that are not here. Goes out: text. No figure in it was measured.
+Comes in: the arguments, the engines, and those of them that are not here. Goes out: text. No figure in it was
+measured.
 """
 import shlex
 

@@ -1,7 +1,7 @@
 """What the records say: medians, shares of the limit, ratios, and whether a bar is met.
 
-Comes in: the record of a row, its limit, whether the results were right. Goes out: plain data. What fell short is said
-in a sentence; text is table.py's.
+Comes in: the record of a row, its limit, whether the results were right. Goes out: plain data. What fell short is
+said in a sentence; text is table.py's.
 """
 from statistics import median
 

@@ -3,8 +3,8 @@
 A pure function of the JSON document. No figure is made here.
 """
 NOT_AVAILABLE = "n/a"
-COLUMNS = ["row", "ctxbench", "llama.cpp", "transformers", "limit", "of the limit", "llama.cpp's share", "× llama.cpp",
-           "bar", "verdict"]
+COLUMNS = ["row", "ctxbench", "llama.cpp", "transformers", "limit", "of the limit", "llama.cpp's share",
+           "× llama.cpp", "bar", "verdict"]
 
 
 def number(value, form):

@@ -80,6 +80,11 @@ class Counts(unittest.TestCase):
             flops = shapes.prefill_flops(shapes.shape("Qwen3.5-9B"), tokens)
             self.assertAlmostEqual(100 * flops / 774e12 / (tokens / rate), share, delta=0.6)
 
+    def test_every_part_of_a_hybrids_prompt_by_hand(self):
+        weights = 2 * 524_288 + 6 * 263_168 + 8 * 196_608      # attention, delta nets, feed-forwards
+        by_hand = 2 * weights * 10 + 2 * 2 * 2 * 256 * 10 ** 2 + 6 * 7 * 2 * 128 * 128 * 10
+        self.assertEqual(shapes.prefill_flops(TINY, 10), by_hand)
+
     def test_limits_are_the_higher_of_two_measurements(self):
         row = rows.Row("Qwen3-8B", "BF16", "decode", 8192 - rows.DECODE_STEPS // 2)
         self.assertAlmostEqual(1e3 / limits.tokens_per_s(row, CARD), 5.45, places=2)
@@ -189,7 +194,8 @@ class Words(unittest.TestCase):
             self.assertIn(part, text)
 
     def test_what_the_driver_does_not_tell_is_none(self):
-        self.assertEqual([card.known(x) for x in ("[N/A]", "[Not Supported]", "1980", "P0")], [None, None, 1980.0, "P0"])
+        told = [card.known(text) for text in ("[N/A]", "[Not Supported]", "1980", "P0")]
+        self.assertEqual(told, [None, None, 1980.0, "P0"])
         self.assertEqual(card.architecture({"compute_capability": "12.0"}), "120")
 
     def test_without_a_card_it_refuses_and_still_tells_its_plan(self):

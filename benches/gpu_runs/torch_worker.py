@@ -3,8 +3,9 @@
     torch_worker.py limits
     torch_worker.py prefill|decode SHAPE.json-text TOKENS SAMPLES STEPS eager|graph|compile
 
-Prints one line of JSON: the rates of the card, or tokens per second, one number a sample. A prompt's time ends with its
-first id on the host, a step's with its id there. `graph` is one step with a static cache, captured once and replayed.
+Prints one line of JSON: the rates of the card, or tokens per second, one number a sample. A prompt's time ends with
+its first id on the host, a step's with its id there. `graph` is one step with a static cache, captured once and
+replayed.
 """
 import json
 import statistics
