@@ -1,7 +1,7 @@
 //! A gated delta net between its projections, for many tokens, 64 at a time as products of matrices.
 //!
 //! Comes in and goes out: as for one token ([`super::delta_step`], where the types stand). Five launches for
-//! every [`SEGMENT`] tokens: convolution; what each chunk can make ready by itself; the memory through the chunks in
+//! every `SEGMENT` tokens: convolution; what each chunk can make ready by itself; the memory through the chunks in
 //! order; the rows of the convolution; norm and output gate.
 
 use candle_core::{DType, Result, Tensor};

@@ -1,7 +1,7 @@
 //! Products of one row with matrices, what a decode step spends its time on: `y = x · Wᵀ + b`.
 //!
 //! Comes in: one row x, and matrices that read it, dense or in GGUF's blocks as a file has them. Goes out: a row
-//! for each. x is rounded to 8 bits once for all blocks ([`levels`]). Not here: products of many rows, which
+//! for each. x is rounded to 8 bits once for all blocks ([`levels()`]). Not here: products of many rows, which
 //! are cuBLAS's after [`super::dequantize`], and those of experts ([`super::experts`]).
 
 mod kind;

@@ -139,7 +139,7 @@ fn a_full_cache_is_an_error_before_anything_runs() {
     on_host::with(|| {
         let mut engine =
             engine(&dense(), Precision { quantization: Quantization::Native, dtype: DType::F32 });
-        engine.prefill(&vec![1; CAPACITY]).unwrap();
+        engine.prefill(&[1; CAPACITY]).unwrap();
         let error = engine.decode(2).unwrap_err().to_string();
         assert!(error.contains("do not fit the cache"), "{error}");
         assert_eq!(engine.depth(), CAPACITY);
