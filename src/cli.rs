@@ -369,6 +369,10 @@ pub struct VerifyArgs {
 /// Arguments of `ctxbench doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
+    /// Whose bandwidth and peaks to measure: cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+
     /// Do not ask whether the hub answers.
     #[arg(long)]
     pub offline: bool,

@@ -44,6 +44,10 @@ pub struct Environment {
     /// Peaks measured in this run with `threads`, by the type of the numbers multiplied (`int8`, `bf16`, `f32`), in
     /// FLOP/s. Reports of earlier versions have rates of candle's kernels instead (`q8_0`, `f32`).
     pub matmul_flops_per_s: std::collections::BTreeMap<String, f64>,
+    /// Whether that bandwidth and those peaks are a card's: then products of quantized weights run in 16 bits, and
+    /// attention at their rate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rates_are_of_a_card: bool,
     /// One-minute load average when the run began.
     pub load_average: Option<f64>,
     /// CUDA, driver and candle versions and the like, by name.

@@ -15,6 +15,7 @@
 //! | [`hub`] | files of a hub repository: found, fetched, checked, cached |
 //! | [`weights`] | tensors by name, from safetensors, GGUF or a seed |
 //! | [`cpu`] | the CPU's own kernels: thread pool, packed weights, products, attention |
+//! | [`cuda`] | kernels for NVIDIA cards, and who launches them |
 //! | [`model`] | the decoder: shapes, attention, cache |
 //! | [`engine`] | a loaded model that can be asked for tokens |
 //! | [`tokenizer`] | text to ids, chat templates |
@@ -33,6 +34,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod cpu;
+pub mod cuda;
 pub mod device;
 pub mod engine;
 pub mod environment;

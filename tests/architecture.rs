@@ -20,17 +20,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Numbers alone, shapes alone, text alone, the machine alone.
     ("stats", &[]),
     ("cpu", &[]),
-    ("model", &["cpu"]),
+    ("cuda", &[]),
+    ("model", &["cpu", "cuda"]),
     ("prompts", &[]),
     ("tokenizer", &[]),
-    ("device", &["clock", "cpu", "environment"]),
+    ("device", &["clock", "cpu", "cuda", "environment"]),
     // The work.
     ("workload", &["prompts", "tokenizer"]),
     // The model, from its name to its tokens.
     ("hub", &["clock", "units"]),
     ("catalog", &["cli", "cpu", "model", "units"]),
-    ("weights", &["catalog", "cli", "cpu", "hub", "model", "tokenizer"]),
-    ("engine", &["model", "weights"]),
+    ("weights", &["catalog", "cli", "cpu", "cuda", "hub", "model", "tokenizer"]),
+    ("engine", &["cli", "cuda", "model", "weights"]),
     ("config", &["cli", "device", "weights"]),
     ("runner", &["cli", "clock", "config", "engine", "sample", "stats"]),
     // Embedders are read like models, and stores are searched; what is asked and timed is rag's.
@@ -105,16 +106,20 @@ const NEVER: &[(&str, &[&str])] = &[
 
 /// Words of code that stand in these files or folders only, tests included, and what for.
 const ONLY_IN: &[(&str, &str, &str)] = &[
-    ("feature = \"", "device/select.rs", "a build feature matters only where a device is chosen"),
-    ("unsafe", "cpu/ weights/safetensors.rs", "kernels and their memory, and the mapping of a file"),
+    (
+        "feature = \"",
+        "device/select.rs cuda/ engine/device_step.rs",
+        "a build feature matters where a device is chosen, and where a card is told what to do",
+    ),
+    ("unsafe", "cpu/ cuda/ weights/safetensors.rs", "kernels and their memory, and the mapping of a file"),
     ("Instant::now", "clock.rs", "time enters in one place"),
     ("struct Rope", "model/rope.rs", "one rotary embedding"),
     ("fn rope", "model/rope.rs", "one rotary embedding"),
     ("struct RmsNorm", "model/norm.rs", "one RMSNorm"),
-    ("fn rms_norm", "model/norm.rs", "one RMSNorm"),
+    ("fn rms_norm", "model/norm.rs cuda/rows.rs", "one RMSNorm"),
     ("ops::rms_norm", "model/norm.rs", "one RMSNorm"),
     ("struct Attention", "model/attention.rs", "one attention"),
-    ("softmax", "model/kernels/", "one softmax over scores"),
+    ("softmax", "model/kernels/ cuda/", "one softmax over scores, and a card's"),
     ("exp::exp", "model/kernels/", "a fused kernel makes its softmax of it"),
 ];
 

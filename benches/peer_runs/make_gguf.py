@@ -1,9 +1,9 @@
 """Random weights of an exact Qwen shape as a BF16 GGUF, as a safetensors folder, and what a GGUF file holds.
 
-Runs in the virtual environment that peers.py makes (numpy, gguf, safetensors). Comes in: a shape of the catalog, as
-JSON, and a path. Goes out: a file with llama.cpp's names and layouts, the same for the same seed, with a byte-level
-tokenizer: 256 bytes, merges of the letters a to p, two control tokens, fillers up to the vocabulary. Quantizing is
-not here: llama-quantize does it.
+Runs as a script in the virtual environment that peers.py makes (numpy, gguf, safetensors). Comes in: a shape of the
+catalog, as JSON, and a path. Goes out: a file with llama.cpp's names and layouts, the same for the same seed, with a
+byte-level tokenizer: 256 bytes, merges of the letters a to p, two control tokens, fillers up to the vocabulary.
+Quantizing is not here: llama-quantize does it.
 
     make_gguf.py gguf SHAPE.json OUT.gguf | folder SHAPE.json OUT.gguf FOLDER | describe FILE.gguf
 """
@@ -15,46 +15,12 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from tensors import tensors
+
 SEED = 20261123
 ARCHITECTURES = {"qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen35"}
 SMALL = gguf.GGMLQuantizationType.F32
 WIDE = gguf.GGMLQuantizationType.BF16
-
-
-def attention(shape):
-    heads, kv, head, hidden = (shape[key] for key in ("heads", "kv_heads", "head_dim", "hidden_size"))
-    gates = 2 if shape["architecture"] == "qwen3_5" else 1
-    out = {"attn_q.weight": (heads * head * gates, hidden), "attn_k.weight": (kv * head, hidden),
-           "attn_v.weight": (kv * head, hidden), "attn_output.weight": (hidden, heads * head)}
-    if shape["architecture"] == "qwen2":
-        return out | {f"attn_{x}.bias": out[f"attn_{x}.weight"][:1] for x in "qkv"}
-    return out | {"attn_q_norm.weight": (head,), "attn_k_norm.weight": (head,)}
-
-
-def delta_net(shape):
-    net, hidden = shape["delta_net"], shape["hidden_size"]
-    values = net["value_heads"] * net["value_dim"]
-    wide = 2 * net["key_heads"] * net["key_dim"] + values
-    return {"attn_qkv.weight": (wide, hidden), "attn_gate.weight": (values, hidden),
-            "ssm_alpha.weight": (net["value_heads"], hidden), "ssm_beta.weight": (net["value_heads"], hidden),
-            "ssm_conv1d.weight": (wide, net["conv_width"]), "ssm_a": (net["value_heads"],),
-            "ssm_dt.bias": (net["value_heads"],), "ssm_norm.weight": (net["value_dim"],),
-            "ssm_out.weight": (hidden, values)}
-
-
-def tensors(shape):
-    """Every tensor of the file and its shape; the head is tied."""
-    hidden, inner = shape["hidden_size"], shape["intermediate_size"]
-    out = {"token_embd.weight": (shape["vocab_size"], hidden), "output_norm.weight": (hidden,)}
-    second = "post_attention_norm.weight" if "delta_net" in shape else "ffn_norm.weight"
-    for i in range(shape["layers"]):
-        hybrid = "delta_net" in shape and i % shape["delta_net"]["attention_layers"] != \
-            shape["delta_net"]["attention_layers"] - 1
-        block = {"attn_norm.weight": (hidden,), second: (hidden,), "ffn_gate.weight": (inner, hidden),
-                 "ffn_up.weight": (inner, hidden), "ffn_down.weight": (hidden, inner)}
-        block |= delta_net(shape) if hybrid else attention(shape)
-        out |= {f"blk.{i}.{name}": size for name, size in block.items()}
-    return out
 
 
 def draw(name, size, rng):

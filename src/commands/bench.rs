@@ -20,7 +20,7 @@ use crate::weights::precision::{Precision, dtype};
 /// Runs the command.
 pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     threads::settle(args.threads)?;
-    let device = select::select("cpu")?;
+    let device = select::select(&args.device)?;
     let mut model = match args.model.is_dir() {
         true => OpenModel::folder(&args.model)?,
         false => OpenModel::gguf(&args.model)?,

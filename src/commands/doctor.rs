@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::device::interference::CpuTimes;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
-use crate::device::threads;
+use crate::device::{select, threads};
 
 /// Runs the command.
 pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -23,7 +23,8 @@ pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let hub = hub_status::hub_status(args.offline);
     let before = checkup::Box::now(threads);
     let start = CpuTimes::now();
-    let roofline = Roofline::probe(&SystemClock::default(), Memory::now().available_bytes);
+    let device = select::select(&args.device)?;
+    let roofline = Roofline::of(&device, &SystemClock::default(), Memory::now().available_bytes)?;
     let others = CpuTimes::now().zip(start).and_then(|(end, start)| end.used_by_others_since(&start));
     let measured = checkup::Measurements { roofline, used_by_others: others };
     let checkup = checkup::Checkup::new(before, &measured, hub, catalog.default_entry());

@@ -6,6 +6,7 @@
 
 pub mod accelerator;
 pub mod card;
+pub mod card_roofline;
 pub mod environment;
 pub mod interference;
 pub mod kernel_files;

@@ -1,12 +1,14 @@
 //! What this box can do at most, measured: bytes read per second, and products per second by type of number.
 //!
 //! All threads of [`crate::cpu::pool`] at once, with the instruction set that the kernels use. Best of many short
-//! passes: everything that disturbs a pass makes it slower, and short passes find quiet moments. CPU only for
-//! now. Not here: the loops themselves ([`crate::cpu::peak`]), and what a model reaches of it (`report`).
+//! passes: everything that disturbs a pass makes it slower, and short passes find quiet moments. Not here: cards
+//! ([`super::card_roofline`]), the loops themselves ([`crate::cpu::peak`]), and what a model reaches of it (`report`).
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
+
+use candle_core::{Device, Result};
 
 use crate::clock::Clock;
 use crate::cpu::buffer::Buffer;
@@ -50,16 +52,16 @@ pub struct Measured {
     pub what: String,
 }
 
-/// The measured limits of the CPU.
+/// The measured limits of the device that a model runs on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Roofline {
     /// The better of reading, and of copying (bytes read and written).
     pub bandwidth: Option<Measured>,
     /// Rates of products by the type of the numbers: `int8`, `bf16` where the processor has it, `f32`.
     pub matmul: BTreeMap<String, Measured>,
-    /// Threads that ran at once.
+    /// Threads of the processor that ran at once; 0 for a card.
     pub threads: usize,
-    /// Instruction set that ran, by its name.
+    /// Instruction set that ran, by its name; empty for a card.
     pub isa: String,
 }
 
@@ -79,12 +81,23 @@ impl Roofline {
         }
     }
 
+    /// Measures `device`: the processor as [`Self::probe`] does, or a card.
+    ///
+    /// Errors if the card fails.
+    pub fn of(device: &Device, clock: &dyn Clock, available_bytes: Option<u64>) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::probe(clock, available_bytes)),
+            card => super::card_roofline::probe(clock, card),
+        }
+    }
+
     /// Writes the rates into the record of the box.
     pub fn fill(&self, environment: &mut Environment) {
         environment.memory_bandwidth_bytes_per_s = self.bandwidth.as_ref().map(|rate| rate.per_s);
         let rates = self.matmul.iter().map(|(name, rate)| (name.clone(), rate.per_s));
         environment.matmul_flops_per_s = rates.collect();
-        environment.cpu_isa = Some(self.isa.clone());
+        environment.cpu_isa = Some(isa().name().into());
+        environment.rates_are_of_a_card = self.isa.is_empty();
     }
 }
 

@@ -102,7 +102,9 @@ pub fn open(device: DeviceChoice) -> Result<Device, DeviceError> {
         DeviceChoice::Cuda(number) => {
             compiled_in(device, "cuda", "on a machine with the CUDA toolkit (nvcc)")?;
             let remedy = "`nvidia-smi` lists the GPUs this machine has and its driver";
-            Device::new_cuda(number).map_err(|error| absent(device, &error, remedy))
+            let opened = Device::new_cuda(number).map_err(|error| absent(device, &error, remedy))?;
+            crate::cuda::made_ready(&opened).map_err(|error| absent(device, &error, remedy))?;
+            Ok(opened)
         }
         DeviceChoice::Metal => {
             compiled_in(device, "metal", "on a Mac")?;

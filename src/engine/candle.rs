@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 
 use super::Engine;
-use crate::model::attention;
+use super::device_step::DeviceStep;
 use crate::model::cache::{Cache, Mark};
 use crate::model::decoder::{Decoder, Logits};
 use crate::model::rope::Rope;
@@ -15,6 +15,8 @@ pub struct CandleEngine {
     rope: Rope,
     cache: Cache,
     mark: Option<Mark>,
+    /// Where a device runs whole steps by itself.
+    step: Option<DeviceStep>,
     logits: Option<Tensor>,
     sampler: LogitsProcessor,
 }
@@ -25,8 +27,9 @@ impl CandleEngine {
         let shape = &decoder.shape;
         let rope = Rope::new(capacity, shape.rotary_dim(), shape.rope_theta, &decoder.device)?;
         let cache = Cache::new(shape, capacity, decoder.dtype, decoder.kv_type(), &decoder.device)?;
+        let step = DeviceStep::new(&decoder)?;
         let sampler = LogitsProcessor::from_sampling(0, Sampling::ArgMax);
-        Ok(Self { decoder, rope, cache, mark: None, logits: None, sampler })
+        Ok(Self { decoder, rope, cache, mark: None, step, logits: None, sampler })
     }
 
     /// The model inside.
@@ -53,7 +56,8 @@ impl CandleEngine {
         Ok(())
     }
 
-    fn last_logits(&self) -> anyhow::Result<&Tensor> {
+    /// Those that the next token is chosen by: (vocabulary,) f32. Errors before the first pass, and after a step back.
+    pub fn logits(&self) -> anyhow::Result<&Tensor> {
         self.logits.as_ref().ok_or_else(|| anyhow::anyhow!("there are no logits to sample from"))
     }
 }
@@ -69,13 +73,20 @@ impl Engine for CandleEngine {
     }
 
     fn sample(&mut self) -> anyhow::Result<u32> {
-        let logits = self.last_logits()?.clone();
+        let logits = self.logits()?.clone();
         Ok(self.sampler.sample(&logits)?)
     }
 
     fn decode(&mut self, id: u32) -> anyhow::Result<u32> {
-        self.forward(&[id])?;
-        self.sample()
+        let Some(step) = &mut self.step else {
+            self.forward(&[id])?;
+            return self.sample();
+        };
+        self.logits = None;
+        self.decoder.check(&[id])?;
+        let next = step.decode(&self.decoder, &self.rope, &mut self.cache, id)?;
+        self.logits = Some(step.logits().squeeze(0)?);
+        Ok(next)
     }
 
     fn depth(&self) -> usize {
@@ -98,11 +109,11 @@ impl Engine for CandleEngine {
     }
 
     fn attention_path(&self) -> &'static str {
-        attention::path(&self.decoder.device, self.decoder.dtype, self.decoder.kv_type())
+        self.decoder.attention_path()
     }
 
     fn output_is_finite(&self) -> anyhow::Result<bool> {
-        let sum = self.last_logits()?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
+        let sum = self.logits()?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
         Ok(sum.is_finite())
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod candle;
+pub mod device_step;
 pub mod load;
 pub mod out_of_memory;
 pub mod reference;

@@ -1,6 +1,7 @@
 //! Causal attention with grouped heads, as blocks of matrix products. The only attention.
 //!
-//! On the CPU the kernels of [`crate::cpu::attention`] do it; what follows is the plain form, for every other device.
+//! On the CPU the kernels of [`crate::cpu::attention`] do it, on a card those of [`crate::cuda`]; what follows is the
+//! plain form, for every other device, and for heads that no kernel knows.
 //!
 //! Query rows are taken `QUERY_BLOCK` at a time, so that the scores in flight are
 //! (heads × block × keys) and never (heads × keys²). Keys and values are read where they lie
@@ -13,19 +14,33 @@ use super::cache::{KeyValues, KvType, PlainKeyValues, Seen, is_tiled};
 use super::kernels::causal_softmax;
 use super::linear::Linear;
 use super::norm::RmsNorm;
+use super::position::Position;
 use super::rope::Rope;
 use super::tiled;
+
+mod on_cuda;
 
 /// Query rows per block: scores of 16 heads × 128 rows × 4,096 keys are 32 MiB in f32.
 pub const QUERY_BLOCK: usize = 128;
 
-/// The name, in reports, of the path that runs on `device` with activations of `dtype` and a cache of `kv`.
-pub fn path(device: &Device, dtype: DType, kv: KvType) -> &'static str {
+/// The name, in reports, of the path that runs on `device` with activations of `dtype` and a cache of `kv`; `known`
+/// says whether a card's kernels know the heads.
+pub fn path(device: &Device, dtype: DType, kv: KvType, known: HeadsKnown) -> &'static str {
     match (is_tiled(device, dtype), kv) {
         (true, KvType::F16) => "tiled, f16 KV",
         (true, KvType::F32) => "tiled, f32 KV",
-        (false, _) => "blocked-matmul",
+        (false, _) if !device.is_cuda() || known == HeadsKnown::No => "blocked-matmul",
+        (false, _) => on_cuda::path(device, dtype),
     }
+}
+
+/// Whether kernels for cards know a model's heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadsKnown {
+    /// They do.
+    Yes,
+    /// Candle's own operations run.
+    No,
 }
 
 /// Projections of one attention layer.
@@ -61,16 +76,25 @@ pub struct HeadNorms {
 }
 
 impl Attention {
-    /// `x` (tokens, hidden) at positions `offset..`, to the same shape; appends to `cache`.
-    pub fn forward(&self, x: &Tensor, rope: &Rope, cache: &mut KeyValues, offset: usize) -> Result<Tensor> {
+    /// `x` (tokens, hidden) from `position` on, to the same shape; appends to `cache`.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        rope: &Rope,
+        cache: &mut KeyValues,
+        position: &Position,
+    ) -> Result<Tensor> {
         let ([q, k, v], gate) = self.project(x)?;
-        let mixed = match cache {
-            KeyValues::Tiled(cache) => {
-                let layer = tiled::Layer { attention: self, rope, offset };
+        let mixed = match (cache, position.on_device().filter(|_| self.has_cuda_kernels())) {
+            (KeyValues::Tiled(cache), _) => {
+                let layer = tiled::Layer { attention: self, rope, offset: position.first() };
                 layer.mix(cache, tiled::Projected { q, k, v, gate })?
             }
-            KeyValues::Plain(cache) => {
-                let mixed = self.plain([q, k, v], rope, cache, offset)?;
+            (KeyValues::Plain(cache), Some(before)) => {
+                self.on_cuda(on_cuda::Projected { q, k, v, gate }, rope, cache, before)?
+            }
+            (KeyValues::Plain(cache), None) => {
+                let mixed = self.plain([q, k, v], rope, cache, position.first())?;
                 gate.map_or(Ok(mixed.clone()), |gate| mixed * candle_nn::ops::sigmoid(&gate)?)?
             }
         };

@@ -11,6 +11,7 @@ pub use crate::cpu::attention::KvType;
 use super::delta_state::DeltaState;
 use super::shape::{DeltaNetShape, ModelShape};
 use crate::cpu::attention::{HeadShape, KvCache};
+use crate::cuda;
 
 /// The caches of all layers.
 #[derive(Debug)]
@@ -169,12 +170,12 @@ impl Cache {
     }
 
     /// Counts `tokens` as held, once every layer has appended them.
-    pub(super) fn advance(&mut self, tokens: usize) {
+    pub fn advance(&mut self, tokens: usize) {
         self.len += tokens;
     }
 
     /// Errors if `tokens` more do not fit.
-    pub(super) fn reserve(&self, tokens: usize) -> Result<()> {
+    pub fn reserve(&self, tokens: usize) -> Result<()> {
         if self.len + tokens > self.capacity {
             candle_core::bail!(
                 "{tokens} more tokens do not fit the cache: it holds {} of {}",
@@ -221,7 +222,7 @@ impl KeyValues {
 
 /// Whether keys and values beside activations of `dtype` on `device` are laid out for the CPU's kernels.
 pub(super) fn is_tiled(device: &Device, dtype: DType) -> bool {
-    device.is_cpu() && dtype == DType::F32
+    device.is_cpu() && !cuda::is_card(device) && dtype == DType::F32
 }
 
 /// The first `tokens` rows of a tiled cache as tensors.
@@ -244,6 +245,11 @@ impl PlainKeyValues {
         self.keys.slice_set(&keys.transpose(0, 1)?.contiguous()?, 1, at)?;
         self.values.slice_set(&values.transpose(0, 1)?.contiguous()?, 1, at)?;
         self.view(at + keys.dim(0)?)
+    }
+
+    /// Keys and values, each (kv_heads, capacity, head_dim), which kernels write in place.
+    pub(super) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.keys, &self.values]
     }
 
     fn view(&self, tokens: usize) -> Result<Seen> {

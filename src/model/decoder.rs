@@ -2,18 +2,23 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::attention::Attention;
+use super::attention::{self, Attention, HeadsKnown};
 use super::cache::{Cache, KvType, LayerCache};
 use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
 use super::kernels::add;
 use super::linear::{Linear, Matrix};
 use super::norm::RmsNorm;
+use super::position::Position;
 use super::rope::Rope;
 use super::shape::ModelShape;
+use crate::cuda;
 
-/// Tokens per pass of a prefill: keeps activations within a few tens of MiB at any prompt length.
+/// Tokens per pass of a prefill on a processor: keeps activations within a few tens of MiB at any prompt length.
 pub const MICRO_BATCH: usize = 512;
+
+/// The same on a card, which needs long products to be busy, and has room for some hundreds of MiB.
+const WIDE_BATCH: usize = 4096;
 
 /// A whole model.
 #[derive(Debug)]
@@ -57,11 +62,17 @@ pub enum Mixer {
 }
 
 impl Mixer {
-    /// `x` (tokens, hidden) at positions `offset..`, to the same shape; `cache` is this layer's.
-    fn forward(&self, x: &Tensor, rope: &Rope, cache: &mut LayerCache, offset: usize) -> Result<Tensor> {
+    /// `x` (tokens, hidden) from `position` on, to the same shape; `cache` is this layer's.
+    fn forward(
+        &self,
+        x: &Tensor,
+        rope: &Rope,
+        cache: &mut LayerCache,
+        position: &Position,
+    ) -> Result<Tensor> {
         match (self, cache) {
             (Self::Attention(attention), LayerCache::KeyValues(seen)) => {
-                attention.forward(x, rope, seen, offset)
+                attention.forward(x, rope, seen, position)
             }
             (Self::DeltaNet(net), LayerCache::Delta(state)) => net.forward(x, state),
             _ => candle_core::bail!("the cache was made for another model"),
@@ -93,10 +104,9 @@ impl Decoder {
         self.check(ids)?;
         cache.reserve(ids.len())?;
         let mut parts = Vec::new();
-        let batches = ids.len().div_ceil(MICRO_BATCH);
-        for (index, batch) in ids.chunks(MICRO_BATCH).enumerate() {
-            let stream = self.layers_forward(batch, rope, cache)?;
-            cache.advance(batch.len());
+        let batches = ids.len().div_ceil(self.batch());
+        for (index, batch) in ids.chunks(self.batch()).enumerate() {
+            let stream = self.batch_forward(batch, rope, cache)?;
             match logits {
                 Logits::All => parts.push(self.head_forward(&stream)?),
                 Logits::Last if index + 1 == batches => {
@@ -114,16 +124,30 @@ impl Decoder {
         self.check(ids)?;
         cache.reserve(ids.len())?;
         let mut last = Vec::new();
-        for batch in ids.chunks(MICRO_BATCH) {
-            let stream = self.layers_forward(batch, rope, cache)?;
-            cache.advance(batch.len());
+        for batch in ids.chunks(self.batch()) {
+            let stream = self.batch_forward(batch, rope, cache)?;
             last = vec![stream.narrow(0, batch.len() - 1, 1)?];
         }
         let last = Tensor::cat(&last, 0)?.contiguous()?;
         self.norm.forward(&last)?.to_dtype(DType::F32)?.squeeze(0)
     }
 
-    fn check(&self, ids: &[u32]) -> Result<()> {
+    /// One token, whose id and place lie on the device, to its logits (1, vocabulary) in f32. What is started does not
+    /// depend on either, so that it can be captured; the caller counts the token as held.
+    ///
+    /// Errors if the cache has no room.
+    pub fn step(&self, id: &Tensor, position: &Position, rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
+        cache.reserve(1)?;
+        let stream = self.layers_forward(id, position, rope, cache)?;
+        self.head_forward(&stream)
+    }
+
+    fn batch(&self) -> usize {
+        if cuda::is_card(&self.device) { WIDE_BATCH } else { MICRO_BATCH }
+    }
+
+    /// Errors if there are no ids, or if one lies outside the vocabulary.
+    pub fn check(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             candle_core::bail!("a forward pass needs at least one id");
         }
@@ -135,14 +159,27 @@ impl Decoder {
         }
     }
 
-    /// The residual stream (tokens, hidden) after all layers.
-    fn layers_forward(&self, ids: &[u32], rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
+    /// The residual stream (tokens, hidden) after all layers, for ids of the host, which the cache then holds.
+    fn batch_forward(&self, ids: &[u32], rope: &Rope, cache: &mut Cache) -> Result<Tensor> {
+        let count = ids.len();
         let ids = Tensor::new(ids, &self.device)?;
-        let mut x = self.embedding.rows(&ids, self.dtype)?;
+        let stream = self.layers_forward(&ids, &Position::new(cache.len(), &ids)?, rope, cache)?;
+        cache.advance(count);
+        Ok(stream)
+    }
+
+    fn layers_forward(
+        &self,
+        ids: &Tensor,
+        position: &Position,
+        rope: &Rope,
+        cache: &mut Cache,
+    ) -> Result<Tensor> {
+        let mut x = self.embedding.rows(ids, self.dtype)?;
         let Some(first) = self.layers.first() else { return Ok(x) };
-        let (offset, mut normed) = (cache.len(), first.input_norm.forward(&x)?);
+        let mut normed = first.input_norm.forward(&x)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let mixed = layer.mixer.forward(&normed, rope, cache.layer(index), offset)?;
+            let mixed = layer.mixer.forward(&normed, rope, cache.layer(index), position)?;
             let between = layer.post_norm.after_adding(&mut x, mixed)?;
             let made = layer.feed_forward.forward(&between)?;
             match self.layers.get(index + 1) {
@@ -151,6 +188,28 @@ impl Decoder {
             }
         }
         Ok(x)
+    }
+
+    /// The name, in reports, of how its attention is computed.
+    pub fn attention_path(&self) -> &'static str {
+        let first = self.layers.iter().find_map(|layer| match &layer.mixer {
+            Mixer::Attention(attention) => Some(attention.has_cuda_kernels()),
+            Mixer::DeltaNet(_) => None,
+        });
+        let known = if first.unwrap_or(false) { HeadsKnown::Yes } else { HeadsKnown::No };
+        attention::path(&self.device, self.dtype, self.kv_type(), known)
+    }
+
+    /// Whether kernels for cards know all of its layers and types of weights.
+    pub fn has_cuda_kernels(&self) -> bool {
+        let of_layer = |layer: &Layer| {
+            let mixer = match &layer.mixer {
+                Mixer::Attention(attention) => attention.has_cuda_kernels(),
+                Mixer::DeltaNet(net) => net.has_cuda_kernels(),
+            };
+            mixer && layer.feed_forward.has_cuda_kernels()
+        };
+        self.layers.iter().all(of_layer) && self.head.has_cuda_kernels()
     }
 
     fn head_forward(&self, stream: &Tensor) -> Result<Tensor> {

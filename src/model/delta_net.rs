@@ -15,7 +15,7 @@
 //! ```
 //!
 //! All of this is f32, whatever the type of the activations. On the CPU in f32 all but the projections is one
-//! kernel; what stands here as candle's operations is its plain twin and what other devices run. The
+//! kernel, on a card a few; what stands here as candle's operations is their plain twin and what other devices run. The
 //! paper: Yang, Kautz, Hatamizadeh, "Gated Delta Networks" (2024).
 
 use candle_core::{DType, Result, Tensor};
@@ -27,6 +27,7 @@ use super::linear::Linear;
 use super::norm::RmsNorm;
 
 mod on_cpu;
+mod on_cuda;
 
 /// Tokens per chunk. A power of two: the inversion by halves pads others.
 const CHUNK: usize = 64;
@@ -80,6 +81,7 @@ impl DeltaNet {
         let projected = self.project(x)?;
         let mixed = match on_cpu::applies(self, &projected, state) {
             true => on_cpu::mix(self, projected, state)?,
+            false if on_cuda::applies(self, &projected) => on_cuda::mix(self, &projected, state)?,
             false => self.plain(projected, state)?,
         };
         self.output.forward(&mixed)

@@ -85,6 +85,8 @@ pub struct DeltaState {
     /// (value_heads, key_dim + 1, value_dim) f32: the last row of a head receives its output when a
     /// single token is mixed in place.
     memory: Tensor,
+    /// (key_heads,) u32 zeros, by which a card's blocks count themselves within one step.
+    arrivals: Tensor,
 }
 
 impl DeltaState {
@@ -96,6 +98,7 @@ impl DeltaState {
             heads,
             conv: Tensor::zeros((rows, heads.conv_channels()), dtype, device)?,
             memory: zeros_for_vectors(memory, device)?,
+            arrivals: Tensor::zeros(heads.key_heads, DType::U32, device)?,
         })
     }
 
@@ -108,7 +111,7 @@ impl DeltaState {
     /// A snapshot that shares nothing with this state.
     pub fn copy(&self) -> Result<Self> {
         let (conv, memory) = (self.conv.force_contiguous()?, self.memory.force_contiguous()?);
-        Ok(Self { heads: self.heads, conv, memory })
+        Ok(Self { heads: self.heads, conv, memory, arrivals: self.arrivals.clone() })
     }
 
     /// Takes over what `from` holds; the memory stays. Errors if the shapes differ.
@@ -139,6 +142,11 @@ impl DeltaState {
     /// Matrices with one more row a head, which a kernel writes in place.
     pub(super) fn memory(&self) -> &Tensor {
         &self.memory
+    }
+
+    /// (key_heads,) u32: zeros between steps.
+    pub(super) fn arrivals(&self) -> &Tensor {
+        &self.arrivals
     }
 
     /// Replaces the matrices by `recurrent` (value_heads, key_dim, value_dim), contiguous.

@@ -6,9 +6,13 @@
 
 use candle_core::{DType, Result, Tensor};
 
+pub use self::on_cuda::CardTable;
 use super::kernels::{Groups, Picks, add_rows, pick};
 use super::linear::Linear;
 use super::swiglu::SwiGlu;
+use crate::cuda;
+
+mod on_cuda;
 
 /// Scores experts.
 #[derive(Clone, Debug)]
@@ -60,6 +64,8 @@ pub struct Experts {
     pub experts: Vec<SwiGlu>,
     /// Beside the chosen ones.
     pub shared: Option<SharedExpert>,
+    /// Where the experts' matrices lie on a card, once a token has come.
+    pub table: CardTable,
 }
 
 impl Experts {
@@ -69,6 +75,9 @@ impl Experts {
     /// Errors if the router scores another number of experts than there are, or picks more.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
+        if cuda::serves(&x) && self.has_cuda_kernels() {
+            return self.on_cuda(&x);
+        }
         let groups = Groups::new(&self.router.pick(&x)?, self.experts.len())?;
         let mixed = self.mix(&x, &groups)?.to_dtype(x.dtype())?;
         match &self.shared {
@@ -92,6 +101,14 @@ impl Experts {
             sum = add_rows(sum, &made, &ids, &weights.narrow(0, span.first, span.rows)?)?;
         }
         Ok(sum)
+    }
+
+    /// Whether kernels for cards know its matrices.
+    pub(super) fn has_cuda_kernels(&self) -> bool {
+        self.experts
+            .iter()
+            .chain(self.shared.iter().map(|shared| &shared.feed_forward))
+            .all(SwiGlu::has_cuda_kernels)
     }
 
     /// Bytes that one decode step reads: router, shared expert, and as many experts as a token uses.
@@ -165,6 +182,7 @@ mod tests {
                 router: Router { weight: linear(&router), used, renormalise: false },
                 experts: experts.iter().map(feed_forward).collect(),
                 shared: shared.as_ref().map(of_shared),
+                table: CardTable::default(),
             };
             Self { layer, router, experts, shared }
         }
@@ -283,7 +301,12 @@ mod tests {
         };
         let expert = |_| SwiGlu { gate: blocks(512, 256), up: blocks(512, 256), down: blocks(256, 512) };
         let router = Router { weight: linear(&random(6, 256)), used: 2, renormalise: true };
-        let layer = Experts { router, experts: (0..6).map(expert).collect(), shared: None };
+        let layer = Experts {
+            router,
+            experts: (0..6).map(expert).collect(),
+            shared: None,
+            table: CardTable::default(),
+        };
         for tokens in [1, 19] {
             let x = random(tokens, 256);
             let got = layer.forward(&x).unwrap();

@@ -23,6 +23,14 @@ impl FeedForward {
         }
     }
 
+    /// Whether kernels for cards know its matrices.
+    pub(super) fn has_cuda_kernels(&self) -> bool {
+        match self {
+            Self::Dense(dense) => dense.has_cuda_kernels(),
+            Self::Experts(experts) => experts.has_cuda_kernels(),
+        }
+    }
+
     /// Bytes of the weights, as stored, that one decode step reads.
     pub fn decode_bytes(&self) -> u64 {
         match self {

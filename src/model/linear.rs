@@ -1,6 +1,7 @@
 //! A matrix that tokens are multiplied with, packed, dense or quantized: the layers above do not know which.
 //!
-//! On the CPU matrices are packed for the kernels of [`crate::cpu`]; elsewhere they are candle's.
+//! On the CPU matrices are packed for the kernels of [`crate::cpu`]; elsewhere they are candle's, and on a card read by
+//! kernels of [`crate::cuda`] where candle's own would cost a token its speed.
 
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use super::kernels;
 use crate::cpu::isa::isa;
 use crate::cpu::packed::Packed;
 use crate::cpu::product::{Factor, multiply};
+use crate::cuda;
+
+mod on_cuda;
 
 /// Weights of a matrix, (out, in).
 #[derive(Clone, Debug)]
@@ -67,8 +71,11 @@ pub struct Linear {
 enum Product {
     /// With the bias, in f32.
     Packed(Arc<Packed>, Option<Vec<f32>>),
-    /// (in, out): a transposed view, which the matrix product reads as it lies.
-    Dense(Tensor),
+    /// As stored, (out, in), and the same turned round, (in, out), which the matrix product reads as it lies.
+    Dense {
+        stored: Tensor,
+        turned: Tensor,
+    },
     Quantized(QMatMul),
 }
 
@@ -81,7 +88,7 @@ impl Linear {
                 let numbers = |bias: &Tensor| bias.to_dtype(DType::F32)?.to_vec1();
                 Product::Packed(packed, bias.as_ref().map(numbers).transpose()?)
             }
-            Matrix::Dense(weight) => Product::Dense(weight.t()?),
+            Matrix::Dense(stored) => Product::Dense { turned: stored.t()?, stored },
             Matrix::Quantized(weight) => Product::Quantized(QMatMul::from_arc(weight)?),
         };
         Ok(Self { product, bias, bytes })
@@ -91,12 +98,16 @@ impl Linear {
     ///
     /// Quantized products run in f32 whatever the type of `x`, as candle has them.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if cuda::serves(x) && self.has_cuda_kernels() {
+            let [y] = on_cuda::products([self], x)?;
+            return Ok(y);
+        }
         let y = match &self.product {
             Product::Packed(packed, bias) => {
                 let factor = Factor { matrix: packed, bias: bias.as_deref() };
                 return Ok(products(&[factor], x)?.remove(0));
             }
-            Product::Dense(weight) => x.matmul(weight)?,
+            Product::Dense { turned, .. } => x.matmul(turned)?,
             Product::Quantized(weight) => weight.forward(&x.to_dtype(DType::F32)?)?.to_dtype(x.dtype())?,
         };
         match &self.bias {
@@ -108,6 +119,9 @@ impl Linear {
     /// The products of `x` (tokens, in) with several matrices, each (tokens, out): on the CPU `x` is made ready
     /// once for all of them, and the threads meet once.
     pub fn forward_all<const N: usize>(linears: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
+        if cuda::serves(x) && linears.iter().all(|linear| linear.has_cuda_kernels()) {
+            return on_cuda::products(linears, x);
+        }
         let factors: Vec<Factor<'_>> = linears.iter().filter_map(|linear| linear.factor()).collect();
         let outputs = match factors.len() == N {
             true => products(&factors, x)?,
@@ -116,10 +130,24 @@ impl Linear {
         outputs.try_into().map_err(|_| candle_core::Error::Msg("as many products as matrices".into()))
     }
 
+    /// What kernels for cards read of it. Errors for types that they do not know.
+    pub(super) fn card_factor(&self) -> Result<cuda::gemv::Factor<'_>> {
+        on_cuda::factor(self)
+    }
+
+    /// Whether kernels for cards read its weights.
+    pub(super) fn has_cuda_kernels(&self) -> bool {
+        match &self.product {
+            Product::Dense { .. } => true,
+            Product::Quantized(weight) => on_cuda::knows(weight),
+            Product::Packed(..) => false,
+        }
+    }
+
     fn factor(&self) -> Option<Factor<'_>> {
         match &self.product {
             Product::Packed(packed, bias) => Some(Factor { matrix: packed, bias: bias.as_deref() }),
-            Product::Dense(_) | Product::Quantized(_) => None,
+            Product::Dense { .. } | Product::Quantized(_) => None,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod feed_forward;
 pub mod kernels;
 pub mod linear;
 pub mod norm;
+pub mod position;
 pub mod rope;
 pub mod shape;
 pub mod swiglu;

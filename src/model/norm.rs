@@ -4,6 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::kernels::{is_plain_f32, read, write};
 use crate::cpu::{isa::isa, rows};
+use crate::cuda;
 
 /// Normalises the last dimension.
 #[derive(Clone, Debug)]
@@ -30,6 +31,9 @@ impl RmsNorm {
 
     /// `x` (…, dim), contiguous, to the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if cuda::serves(x) {
+            return cuda::rows::rms_norm(&x.contiguous()?, &self.weight, self.eps);
+        }
         if !self.applies(x) {
             return self.plain(x);
         }
@@ -40,8 +44,12 @@ impl RmsNorm {
     }
 
     /// Adds `y` to the residual `stream`, and returns the norm of the sum: all of (…, dim), contiguous, each in
-    /// memory of its own. On the CPU in f32 both are changed in place, and `y` becomes the result.
+    /// memory of its own. Where kernels do it both are changed in place, and `y` becomes the result.
     pub fn after_adding(&self, stream: &mut Tensor, y: Tensor) -> Result<Tensor> {
+        if cuda::serves(&y) && stream.dims() == y.dims() {
+            cuda::rows::add_rms_norm(stream, &y, &self.weight, self.eps)?;
+            return Ok(y);
+        }
         if !self.applies(&y) || !is_plain_f32(stream) || stream.dims() != y.dims() {
             *stream = (&*stream + y)?;
             return self.forward(stream);

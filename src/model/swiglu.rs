@@ -23,6 +23,11 @@ impl SwiGlu {
         self.down.forward(&silu_mul(gate, &up)?)
     }
 
+    /// Whether kernels for cards know its matrices.
+    pub(super) fn has_cuda_kernels(&self) -> bool {
+        [&self.gate, &self.up, &self.down].into_iter().all(Linear::has_cuda_kernels)
+    }
+
     /// Bytes of the weights as stored.
     pub fn bytes(&self) -> u64 {
         self.gate.bytes() + self.up.bytes() + self.down.bytes()

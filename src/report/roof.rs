@@ -68,7 +68,8 @@ impl Roof {
             constant: 1000.0 * constant / rate,
             per_token: 1000.0 * counts.kv_bytes_per_token as f64 / rate,
         });
-        let rates = rate(environment, operand).zip(rate(environment, "f32"));
+        let attention = if environment.rates_are_of_a_card { operand } else { "f32" };
+        let rates = rate(environment, operand).zip(rate(environment, attention));
         let prefill = rates.map(|(matrices, f32)| prefill_roof(counts, matrices, f32, bandwidth));
         Self { operand: operand.into(), prefill_ms: prefill, decode_ms: decode }
     }
@@ -109,9 +110,13 @@ pub fn operand(quantization: &str, dtype: &str) -> &'static str {
     }
 }
 
-/// The measured rate of products, FLOP/s. Where the processor has none of bf16, they are done in f32.
+/// The measured rate of products, FLOP/s. Where the processor has none of bf16, they are done in f32; a card widens
+/// quantized weights to 16 bits.
 pub fn rate(environment: &Environment, operand: &str) -> Option<f64> {
     let rates = &environment.matmul_flops_per_s;
+    if environment.rates_are_of_a_card && operand == "int8" {
+        return rate(environment, if rates.contains_key("bf16") { "bf16" } else { "f16" });
+    }
     let rate = rates.get(operand).or_else(|| rates.get("f32").filter(|_| operand == "bf16"));
     rate.copied().filter(|rate| rate.is_finite() && *rate > 0.0)
 }

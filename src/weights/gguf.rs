@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 
 use super::cut::Cut;
 use super::error::WeightsError;
-use super::packing::{float_type, kernel_type};
+use super::packing::{float_type, kernel_type, packs};
 use super::precision::Precision;
 use super::rows::{Floats, build};
 use super::{Dialect, TensorSource, gguf_header, gguf_names, gguf_shape, positioned};
@@ -164,7 +164,7 @@ impl GgufSource {
     ) -> Result<Option<Matrix>, WeightsError> {
         let name = self.checked(&cut.name, &cut.stored)?;
         let info = &self.content.tensor_infos[&name];
-        let kind = kernel_type(info.ggml_dtype).filter(|_| device.is_cpu());
+        let kind = kernel_type(info.ggml_dtype).filter(|_| packs(device));
         let as_it_is = |kind: &BlockType| {
             let native = precision.block_type(cut.columns()).is_none();
             native && (kind.is_quantized() || *kind == float_type(precision.dtype))

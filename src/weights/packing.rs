@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{DType, Result};
+use candle_core::{DType, Device, Result};
 use half::{bf16, f16};
 
 use super::rows::Rows;
 use crate::cpu::block::BlockType;
 use crate::cpu::packed::Packed;
+use crate::cuda;
 use crate::model::linear::Matrix;
 
 /// The kernels' name for one of GGUF's types; `None` for those that only candle knows.
@@ -27,6 +28,11 @@ pub fn kernel_type(kind: GgmlDType) -> Option<BlockType> {
         GgmlDType::F32 => BlockType::F32,
         _ => return None,
     })
+}
+
+/// Whether matrices on `device` are packed, for the CPU's kernels.
+pub fn packs(device: &Device) -> bool {
+    device.is_cpu() && !cuda::is_card(device)
 }
 
 /// The kernels' type for weights that stay floats.

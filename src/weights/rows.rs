@@ -10,7 +10,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::packing::{float_type, kernel_type, packed};
+use super::packing::{float_type, kernel_type, packed, packs};
 use super::precision::Precision;
 use crate::model::linear::Matrix;
 
@@ -47,7 +47,7 @@ pub fn build(
     device: &Device,
 ) -> Result<Matrix> {
     let block = precision.block_type(columns);
-    if device.is_cpu() {
+    if packs(device) {
         let kind = block.map_or(Some(float_type(precision.dtype)), kernel_type);
         if let Some(kind) = kind {
             return packed(source, rows, columns, kind);

@@ -122,6 +122,7 @@ pub fn environment() -> Environment {
         accelerators: vec!["Synthetic GPU".into()],
         memory_bandwidth_bytes_per_s: Some(2.05e10),
         matmul_flops_per_s: [("int8", 1e12), ("f32", 2.5e11)].map(|(name, rate)| (name.into(), rate)).into(),
+        rates_are_of_a_card: false,
         load_average: Some(0.25),
         versions: BTreeMap::from([("candle".into(), "0.0.0-synthetic".into())]),
         card: None,

@@ -156,7 +156,13 @@ fn measured(checkup: &Checkup) -> Vec<Line> {
     let threads = known(environment.threads, |count| count.to_string());
     let isa = known(environment.cpu_isa.as_deref(), str::to_owned);
     let mut lines = vec![
-        line("with", format!("{threads} threads, instruction set {isa}")),
+        line(
+            "with",
+            match environment.rates_are_of_a_card {
+                true => "the card of --device".into(),
+                false => format!("{threads} threads, instruction set {isa}"),
+            },
+        ),
         line("memory", format!("{bandwidth}, the better of reading and copying")),
     ];
     lines.extend(["int8", "bf16", "f32"].map(|name| {

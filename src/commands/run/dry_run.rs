@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
+use crate::device::select;
 use crate::environment::Environment;
 use crate::model::shape::ModelShape;
 use crate::report::roof;
@@ -40,7 +41,7 @@ struct Line {
 /// Prints the plan.
 pub fn run(config: &RunConfig, texts: &Texts, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let previews = models::preview(config)?;
-    let roofline = Roofline::probe(clock, Memory::now().available_bytes);
+    let roofline = Roofline::of(&select::open(config.device)?, clock, Memory::now().available_bytes)?;
     let mut environment = Environment::default();
     roofline.fill(&mut environment);
     let mut lines = Vec::new();

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
-use crate::device::select::DeviceChoice;
+use crate::device::select;
 use crate::environment::card::{CardRecord, CardState};
 use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
@@ -49,9 +49,8 @@ impl<'a> Recorder<'a> {
         clock: &dyn Clock,
     ) -> anyhow::Result<Self> {
         let mut environment = Environment::detect(threads);
-        if config.device == DeviceChoice::Cpu {
-            Roofline::probe(clock, Memory::now().available_bytes).fill(&mut environment);
-        }
+        let device = select::open(config.device)?;
+        Roofline::of(&device, clock, Memory::now().available_bytes)?.fill(&mut environment);
         let random = |m: &Obtained| m.origin == WeightsOrigin::Random;
         let of = |model: usize| arms.iter().filter(move |arm| arm.model == model);
         let tool = Tool::this_build();

@@ -1,7 +1,7 @@
 //! The tensors of a feed-forward: dense, or experts in whichever of the stored layouts they come.
 
 use super::{Bias, Builder};
-use crate::model::experts::{Experts, Router, SharedExpert};
+use crate::model::experts::{CardTable, Experts, Router, SharedExpert};
 use crate::model::feed_forward::FeedForward;
 use crate::model::linear::{Linear, Matrix};
 use crate::model::shape::ExpertsShape;
@@ -47,7 +47,7 @@ impl Builder<'_> {
             .collect::<Result<_, _>>()?;
         let shared = shape.shared_width.map(|width| self.shared_expert(at, width)).transpose()?;
         let router = Router { weight, used: shape.used, renormalise: shape.renormalise };
-        Ok(Experts { router, experts, shared })
+        Ok(Experts { router, experts, shared, table: CardTable::default() })
     }
 
     fn stored(&self, at: &str) -> Stored {

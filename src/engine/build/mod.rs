@@ -6,6 +6,7 @@ mod feed_forward;
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::cuda;
 use crate::model::decoder::{Decoder, Layer, Mixer};
 use crate::model::linear::{Linear, Matrix};
 use crate::model::norm::RmsNorm;
@@ -45,7 +46,7 @@ pub fn decoder(
 
 /// The kernels of the CPU compute in f32, whatever type the weights have.
 fn activations(precision: Precision, device: &Device) -> DType {
-    if device.is_cpu() { DType::F32 } else { precision.dtype }
+    if device.is_cpu() && !cuda::is_card(device) { DType::F32 } else { precision.dtype }
 }
 
 struct Builder<'a> {

@@ -3,11 +3,12 @@
 use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::*;
 
-use super::{Attention, HeadNorms, path};
+use super::{Attention, HeadNorms, HeadsKnown, path};
 use crate::cpu::attention::{HeadShape, KvCache};
 use crate::model::cache::{KeyValues, KvType, PlainKeyValues};
 use crate::model::linear::{Linear, Matrix};
 use crate::model::norm::RmsNorm;
+use crate::model::position::Position;
 use crate::model::rope::Rope;
 
 fn randn(rows: usize, columns: usize, spread: f32) -> Tensor {
@@ -48,7 +49,8 @@ fn outputs(
     let (mut at, mut parts) = (0, Vec::new());
     for size in sizes.iter().cycle() {
         let count = (*size).min(x.dim(0)? - at);
-        parts.push(attention.forward(&x.narrow(0, at, count)?, rope, cache, at)?);
+        let (part, position) = (x.narrow(0, at, count)?, Position::new(at, x)?);
+        parts.push(attention.forward(&part, rope, cache, &position)?);
         at += count;
         if at == x.dim(0)? {
             break;
@@ -87,8 +89,9 @@ fn a_position_beyond_tables_or_cache_is_an_error() {
     let mut cache =
         KeyValues::Tiled(KvCache::new(HeadShape { heads: 2, kv_heads: 1, dim: 4 }, KvType::F16, 128));
     let mut fails = |positions: usize, offset: usize| {
-        let rope = Rope::new(positions, 4, 1e4, &Device::Cpu).unwrap();
-        attention.forward(&randn(2, HIDDEN, 1.0), &rope, &mut cache, offset).unwrap_err().to_string()
+        let (x, rope) = (randn(2, HIDDEN, 1.0), Rope::new(positions, 4, 1e4, &Device::Cpu).unwrap());
+        let position = Position::new(offset, &x).unwrap();
+        attention.forward(&x, &rope, &mut cache, &position).unwrap_err().to_string()
     };
     assert!(fails(4, 3).contains("position 4 lies beyond the tables"));
     assert!(fails(200, 127).contains("the cache has room for 128 tokens"));
@@ -96,7 +99,7 @@ fn a_position_beyond_tables_or_cache_is_an_error() {
 
 #[test]
 fn the_path_says_what_keys_and_values_are_stored_as() {
-    assert_eq!(path(&Device::Cpu, DType::F32, KvType::F16), "tiled, f16 KV");
-    assert_eq!(path(&Device::Cpu, DType::F32, KvType::F32), "tiled, f32 KV");
-    assert_eq!(path(&Device::Cpu, DType::BF16, KvType::F16), "blocked-matmul");
+    assert_eq!(path(&Device::Cpu, DType::F32, KvType::F16, HeadsKnown::Yes), "tiled, f16 KV");
+    assert_eq!(path(&Device::Cpu, DType::F32, KvType::F32, HeadsKnown::Yes), "tiled, f32 KV");
+    assert_eq!(path(&Device::Cpu, DType::BF16, KvType::F16, HeadsKnown::Yes), "blocked-matmul");
 }

@@ -32,9 +32,11 @@ pub use slices::{read, write};
 
 use candle_core::{DType, Layout, Result, Tensor};
 
+use crate::cuda;
+
 /// Whether the fused CPU loops apply to `x`.
 pub(super) fn is_plain_f32(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
+    x.device().is_cpu() && !cuda::serves(x) && x.dtype() == DType::F32 && x.is_contiguous()
 }
 
 /// The numbers of a contiguous tensor inside its storage.

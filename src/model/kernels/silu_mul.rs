@@ -5,9 +5,15 @@ use candle_core::{Result, Tensor};
 use super::slices::{read, write};
 use crate::cpu::isa::isa;
 use crate::cpu::rows;
+use crate::cuda;
 
-/// `silu(gate) ∘ up`, both of one shape and each in memory of its own. On the CPU in f32 `gate` itself is changed.
+/// `silu(gate) ∘ up`, both of one shape and each in memory of its own. Where kernels do it `gate`
+/// itself is changed.
 pub fn silu_mul(gate: Tensor, up: &Tensor) -> Result<Tensor> {
+    if cuda::serves(&gate) && gate.dims() == up.dims() {
+        cuda::rows::silu_mul(&gate, up)?;
+        return Ok(gate);
+    }
     if !super::is_plain_f32(&gate) || !super::is_plain_f32(up) || gate.dims() != up.dims() {
         return candle_nn::ops::silu(&gate)? * up;
     }
@@ -17,8 +23,13 @@ pub fn silu_mul(gate: Tensor, up: &Tensor) -> Result<Tensor> {
     Ok(gate)
 }
 
-/// `x ∘ sigmoid(gate)`, both of one shape and each in memory of its own. On the CPU in f32 `x` itself is changed.
+/// `x ∘ sigmoid(gate)`, both of one shape and each in memory of its own. Where kernels do it `x`
+/// itself is changed.
 pub fn sigmoid_mul(x: Tensor, gate: &Tensor) -> Result<Tensor> {
+    if cuda::serves(&x) && x.dims() == gate.dims() {
+        cuda::rows::sigmoid_mul(&x, gate)?;
+        return Ok(x);
+    }
     if !super::is_plain_f32(&x) || !super::is_plain_f32(gate) || x.dims() != gate.dims() {
         return x * candle_nn::ops::sigmoid(gate)?;
     }
