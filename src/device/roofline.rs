@@ -96,7 +96,7 @@ impl Roofline {
         environment.memory_bandwidth_bytes_per_s = self.bandwidth.as_ref().map(|rate| rate.per_s);
         let rates = self.matmul.iter().map(|(name, rate)| (name.clone(), rate.per_s));
         environment.matmul_flops_per_s = rates.collect();
-        environment.cpu_isa = Some(isa().name().into());
+        environment.cpu_isa = Some(if self.isa.is_empty() { isa().name().into() } else { self.isa.clone() });
         environment.rates_are_of_a_card = self.isa.is_empty();
     }
 }
