@@ -117,7 +117,7 @@ const ONLY_IN: &[(&str, &str, &str)] = &[
     ("fn rope", "model/rope.rs", "one rotary embedding"),
     ("struct RmsNorm", "model/norm.rs", "one RMSNorm"),
     ("fn rms_norm", "model/norm.rs cuda/rows.rs", "one RMSNorm"),
-    ("ops::rms_norm", "model/norm.rs", "one RMSNorm"),
+    ("ops::rms_norm", "model/norm.rs cuda/prepare/tests.rs", "one RMSNorm, and what a kernel is held to"),
     ("struct Attention", "model/attention.rs", "one attention"),
     ("softmax", "model/kernels/ cuda/", "one softmax over scores, and a card's"),
     ("exp::exp", "model/kernels/", "a fused kernel makes its softmax of it"),
