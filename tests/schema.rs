@@ -22,6 +22,7 @@ fn validator() -> Validator {
 const OPTIONAL: [&str; 21] = [
     "environment/cpu_isa",
     "environment/card",
+    "environment/rates_are_of_a_card",
     "card_identity/unread",
     "card_state/unread",
     "case/out_of_memory",
