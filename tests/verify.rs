@@ -54,7 +54,7 @@ fn a_logit_that_is_two_thousandths_off_fails_and_a_wider_tolerance_lets_it_pass(
     });
     let outcome = folder.verify(&["--format", "json"]);
     assert_eq!(outcome.code, 1, "{}", outcome.stderr);
-    let failed = ["prefill", "steps", "chunks"].map(|path| format!("{WEIGHTS} {path} short"));
+    let failed = ["prefill", "steps", "chunks", "decode"].map(|path| format!("{WEIGHTS} {path} short"));
     assert_eq!(names(&outcome.rows(), false), failed);
     assert_eq!(folder.verify(&["--tolerance", "3e-3"]).code, 0);
     assert_eq!(folder.verify(&["--tolerance", "1e-9"]).code, 1);
@@ -110,14 +110,14 @@ fn shards_with_an_index_give_the_same_logits_as_one_file() {
 #[test]
 fn a_folder_needs_only_one_kind_of_file() {
     let gguf = Folder::with("qwen3", &[Q8_0_GGUF, REFERENCE]).verify(&["--format", "json"]);
-    assert_eq!((gguf.code, gguf.rows().len()), (0, 3), "{}", gguf.stderr);
+    assert_eq!((gguf.code, gguf.rows().len()), (0, 4), "{}", gguf.stderr);
 }
 
 #[test]
 fn the_table_has_one_line_a_row_and_a_verdict() {
     let outcome = Folder::with("qwen3", &[Q8_0_GGUF, REFERENCE]).verify(&["--threads", "1"]);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
-    assert_eq!(lines.len(), 1 + 3 + 3 + 1, "{}", outcome.stdout); // header, rules, rows, verdict
+    assert_eq!(lines.len(), 1 + 3 + 4 + 1, "{}", outcome.stdout); // header, rules, rows, verdict
     assert!(lines.iter().all(|line| line.trim_end() == *line), "{}", outcome.stdout);
     assert_eq!(lines.last(), Some(&"every path agrees with the reference"));
 }

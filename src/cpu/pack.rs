@@ -61,15 +61,29 @@ fn put_levels(kind: BlockType, row: usize, levels: &[u8], out: &mut [u8]) {
         }
         return;
     };
-    let (low_bytes, high_bytes) = out.split_at_mut(4 * 64);
-    for (weight, level) in levels.iter().enumerate() {
-        let (half, vector, byte) = (weight / 16, weight % 16 / 4, row * 4 + weight % 4);
-        low_bytes[vector * 64 + byte] |= (level & 15) << (4 * half);
-        match high {
-            1 => high_bytes[byte] |= (level >> 4) << (weight / 4),
-            2 => high_bytes[half * 64 + byte] |= (level >> 4) << (2 * vector),
-            _ => {}
+    // Four neighbouring levels are a word: what holds for one byte is done for four.
+    let mut fours = [0u32; GROUP / 4];
+    for (word, four) in fours.iter_mut().zip(levels.chunks_exact(4)) {
+        *word = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+    }
+    let (first, second) = fours.split_at(4);
+    let mut put = |vector: usize, word: u32| {
+        out[vector * 64 + row * 4..][..4].copy_from_slice(&word.to_le_bytes());
+    };
+    for (vector, (low, high)) in first.iter().zip(second).enumerate() {
+        put(vector, low & 0x0f0f_0f0f | (high & 0x0f0f_0f0f) << 4);
+    }
+    let gathered = |words: &[u32], bits: usize| {
+        let mask = 0x0101_0101 * ((1 << bits) - 1);
+        words.iter().enumerate().fold(0, |all, (place, word)| all | (word >> 4 & mask) << (bits * place))
+    };
+    match high {
+        1 => put(4, gathered(&fours, 1)),
+        2 => {
+            put(4, gathered(first, 2));
+            put(5, gathered(second, 2));
         }
+        _ => {}
     }
 }
 
@@ -145,11 +159,11 @@ fn k_quant(kind: BlockType, stored: &[u8], block: &mut Block) {
     }
     let high = (kind == BlockType::Q5K).then(|| &stored[16..48]);
     let low = if kind == BlockType::Q5K { &stored[48..] } else { &stored[16..] };
-    for (index, level) in block.levels.iter_mut().enumerate() {
-        let (part, byte) = (index / 32, index % 32);
-        *level = low[part / 2 * 32 + byte] >> (4 * (part % 2)) & 15;
+    for (part, levels) in block.levels.chunks_exact_mut(32).enumerate() {
+        let shift = 4 * (part % 2);
+        levels.iter_mut().zip(&low[part / 2 * 32..]).for_each(|(level, byte)| *level = byte >> shift & 15);
         if let Some(high) = high {
-            *level |= (high[byte] >> part & 1) << 4;
+            levels.iter_mut().zip(high).for_each(|(level, bits)| *level |= (bits >> part & 1) << 4);
         }
     }
 }
@@ -159,9 +173,13 @@ fn q6_k(stored: &[u8], block: &mut Block) {
     let (low, high) = (&stored[..128], &stored[128..192]);
     block.parts.copy_from_slice(&stored[192..208]);
     block.d[0] = [stored[208], stored[209]];
-    for (index, level) in block.levels.iter_mut().enumerate() {
-        let (half, quarter, byte) = (index / 128, index % 128 / 32, index % 32);
-        let nibble = low[half * 64 + quarter % 2 * 32 + byte] >> (quarter / 2 * 4) & 15;
-        *level = nibble | (high[half * 32 + byte] >> (2 * quarter) & 3) << 4;
+    for (part, levels) in block.levels.chunks_exact_mut(32).enumerate() {
+        let (half, quarter) = (part / 4, part % 4);
+        let nibbles = low[half * 64 + quarter % 2 * 32..].iter().map(|byte| byte >> (quarter / 2 * 4) & 15);
+        let upper = high[half * 32..].iter().map(|byte| (byte >> (2 * quarter) & 3) << 4);
+        levels
+            .iter_mut()
+            .zip(nibbles.zip(upper))
+            .for_each(|(level, (nibble, upper))| *level = nibble | upper);
     }
 }

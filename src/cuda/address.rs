@@ -4,6 +4,8 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 use half::{bf16, f16};
 
+use super::scratch;
+
 /// The address of the first number of `x`, contiguous. Who launches a kernel with it keeps `x`, and nobody else
 /// writes there meanwhile.
 ///
@@ -35,14 +37,22 @@ fn in_memory(storage: &CpuStorage) -> Result<u64> {
     Ok(place)
 }
 
-/// A tensor for a kernel's output: what it held before is not defined, and in tests is no number.
+/// A tensor for a kernel's output, where a [`scratch::Scratch`] serves in its room: what it held before is not defined,
+/// and in tests is no number.
 pub fn output(shape: &[usize], like: &Tensor, dtype: DType) -> Result<Tensor> {
+    let taken = scratch::next(shape, dtype)?;
     #[cfg(test)]
     if like.device().is_cpu() {
-        return match dtype {
-            DType::U32 => Tensor::full(u32::MAX, shape, like.device()),
-            dtype => Tensor::full(f32::NAN, shape, like.device())?.to_dtype(dtype),
+        let poison = match dtype {
+            DType::U32 => Tensor::full(u32::MAX, shape, like.device())?,
+            dtype => Tensor::full(f32::NAN, shape, like.device())?.to_dtype(dtype)?,
         };
+        let Some(taken) = taken else { return Ok(poison) };
+        taken.flatten_all()?.slice_set(&poison.flatten_all()?, 0, 0)?;
+        return Ok(taken);
+    }
+    if let Some(taken) = taken {
+        return Ok(taken);
     }
     // SAFETY: every kernel writes all of its output.
     #[expect(unsafe_code, reason = "memory that is about to be written needs no zeros")]

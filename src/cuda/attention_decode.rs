@@ -20,8 +20,8 @@ pub use shape::Unit;
 /// Dimensions of a head that the kernels know.
 pub const DIMS: [usize; 3] = [64, 128, 256];
 
-/// Blocks that fill a large card: two for each of the 132 multiprocessors of an H100.
-const BLOCKS: usize = 264;
+/// Blocks for each multiprocessor of the card.
+const BLOCKS_EACH: usize = 2;
 /// Query heads that one block of the tensor-core kernel takes at most.
 const PACK: usize = 8;
 /// Threads of the blocks that walk keys, and of those that combine what they found.
@@ -56,7 +56,7 @@ pub fn attend_one_on(
     if shape.tokens != 1 {
         candle_core::bail!("a step of decode has one token, not {}", shape.tokens);
     }
-    Split::of(shape, unit).attend(q, caches, position)
+    Split::of(shape, unit, super::multiprocessors(q.device())?).attend(q, caches, position)
 }
 
 /// How keys are split over blocks, from the capacity alone.
@@ -69,10 +69,10 @@ struct Split {
 }
 
 impl Split {
-    fn of(shape: Shape, unit: Unit) -> Self {
+    fn of(shape: Shape, unit: Unit, multiprocessors: usize) -> Self {
         let share = if shape.dim == 256 { 64 } else { 128 };
         let columns = Self::columns(shape, unit);
-        let splits = BLOCKS.div_ceil(columns).min(shape.capacity.div_ceil(share));
+        let splits = (BLOCKS_EACH * multiprocessors).div_ceil(columns).min(shape.capacity.div_ceil(share));
         Self { shape, unit, splits, share }
     }
 
@@ -108,6 +108,7 @@ impl Split {
         let name = format!("attention_one_{}{dim}_{}", self.unit.infix(), suffix(q.dtype())?);
         Launch::grid(name, [Self::columns(self.shape, self.unit), self.splits, 1], THREADS[0])?
             .shared(self.shared_bytes())
+            .overlapping()
             .address(address(q)?)
             .address(keys)
             .address(values)
@@ -122,6 +123,7 @@ impl Split {
 
     fn combine(&self, dtype: DType, [partials, position, out]: [u64; 3]) -> Result<Launch> {
         Launch::new(format!("attention_combine_{}", suffix(dtype)?), self.shape.heads, THREADS[1])?
+            .overlapping()
             .address(partials)
             .address(position)
             .address(out)

@@ -149,6 +149,7 @@ pub fn step(
     }
     let out = output(&[1, shape.value_channels()], x, x.dtype())?;
     Launch::new(format!("delta_step_{kind}{}", suffix(x.dtype())?), shape.value_heads, THREADS)?
+        .overlapping()
         .address(address(x)?)
         .address(address(projected.gate)?)
         .address(address(projected.beta)?)

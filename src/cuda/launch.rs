@@ -16,6 +16,8 @@ pub struct Launch {
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory of a block.
     pub shared_bytes: u32,
+    /// Whether its blocks may come before the kernel ahead on the stream has ended.
+    pub overlaps: bool,
     /// In the order of the kernel's parameters.
     pub arguments: Vec<Argument>,
 }
@@ -53,12 +55,26 @@ impl Launch {
             );
         }
         let grid = blocks.map(|blocks| blocks as u32);
-        Ok(Self { kernel, grid, block: [threads, 1, 1], shared_bytes: 0, arguments: Vec::new() })
+        Ok(Self {
+            kernel,
+            grid,
+            block: [threads, 1, 1],
+            shared_bytes: 0,
+            overlaps: false,
+            arguments: Vec::new(),
+        })
     }
 
     /// With so many bytes of dynamic shared memory.
     pub fn shared(mut self, bytes: usize) -> Self {
         self.shared_bytes = bytes as u32;
+        self
+    }
+
+    /// Lets its blocks come while the kernel ahead still runs, where a card can do that: the kernel itself waits, by
+    /// `begin_after_previous` of `types.cuh`, before it touches what others write.
+    pub fn overlapping(mut self) -> Self {
+        self.overlaps = true;
         self
     }
 

@@ -21,6 +21,7 @@ pub mod on_host;
 pub mod prepare;
 pub mod rows;
 pub mod sample;
+pub mod scratch;
 
 use candle_core::{Device, Tensor};
 
@@ -36,6 +37,15 @@ pub fn made_ready(device: &Device) -> candle_core::Result<()> {
             device::load(card)
         }
         _ => Ok(()),
+    }
+}
+
+/// How many multiprocessors `device` has: what has fewer blocks leaves some of them idle. Tests have an H100's.
+fn multiprocessors(device: &Device) -> candle_core::Result<usize> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(card) => device::multiprocessors(card),
+        _ => Ok(132),
     }
 }
 

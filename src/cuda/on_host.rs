@@ -17,7 +17,8 @@ thread_local! {
     static ASKED_FOR: Cell<bool> = const { Cell::new(false) };
 }
 
-type Run = unsafe extern "C" fn(*const c_char, *const u32, *const u32, u32, *const *const c_void) -> c_int;
+type Run =
+    unsafe extern "C" fn(*const c_char, *const u32, *const u32, u32, c_int, *const *const c_void) -> c_int;
 
 /// Runs `work` with the kernels serving tensors of the processor, on this thread.
 pub fn with<R>(work: impl FnOnce() -> R) -> R {
@@ -43,10 +44,14 @@ pub fn launch(launch: &Launch) -> Result<()> {
     let status = unsafe {
         let run: Symbol<'_, Run> = library().get(b"run_on_host").map_err(candle_core::Error::wrap)?;
         let (grid, block) = (launch.grid.as_ptr(), launch.block.as_ptr());
-        run(name.as_ptr(), grid, block, launch.shared_bytes, arguments.as_ptr())
+        run(name.as_ptr(), grid, block, launch.shared_bytes, launch.overlaps.into(), arguments.as_ptr())
     };
     match status {
         0 => Ok(()),
+        2 => candle_core::bail!(
+            "{} may overlap the kernel ahead, and a block of it does not wait",
+            launch.kernel
+        ),
         _ => candle_core::bail!("there is no kernel {}", launch.kernel),
     }
 }

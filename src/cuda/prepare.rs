@@ -73,7 +73,8 @@ impl<'a> Prepare<'a> {
         let weights = self.norms.map_or(self.q.dtype(), |norms| norms.query.dtype());
         let kernel = format!("prepare_{}_{}", suffix(self.q.dtype())?, suffix(weights)?);
         let warps = tokens * (heads.heads + 2 * heads.kv_heads);
-        let mut launch = Launch::new(kernel, warps.div_ceil(HEADS_OF_BLOCK), 32 * HEADS_OF_BLOCK as u32)?;
+        let mut launch =
+            Launch::new(kernel, warps.div_ceil(HEADS_OF_BLOCK), 32 * HEADS_OF_BLOCK as u32)?.overlapping();
         let mut in_pairs = half.is_multiple_of(2) && heads.dim.is_multiple_of(4);
         for tensor in self.tensors() {
             let place = tensor.map(address).transpose()?;

@@ -85,6 +85,7 @@ fn pairwise_launches(operation: &str, [x, y]: [u64; 2], count: usize, dtype: DTy
         let blocks = packs.div_ceil(PAIRWISE_THREADS).min(PAIRWISE_BLOCKS);
         let offset = bytes(piece.start, dtype);
         Launch::new(kernel.as_str(), blocks, PAIRWISE_THREADS as u32)?
+            .overlapping()
             .address(x + offset)
             .address(y + offset)
             .int(piece.len())
@@ -145,6 +146,7 @@ impl Norm {
             let threads = if short.is_empty() { self.threads() } else { 32 * SHORT_ROWS };
             let kernel = format!("{}{short}_{}", self.operation, self.types);
             let launch = Launch::new(kernel, blocks, threads as u32)?
+                .overlapping()
                 .address(x + offset)
                 .address(weight)
                 .address(out + offset);
@@ -160,6 +162,7 @@ impl Norm {
             let offset = bytes(rows.start * self.dim, self.dtype);
             let kernel = format!("{}_{}", self.operation, self.types);
             let launch = Launch::new(kernel, rows.len(), self.threads() as u32)?
+                .overlapping()
                 .address(stream + offset)
                 .address(y + offset)
                 .address(weight);

@@ -32,11 +32,13 @@ pub fn greedy(logits: &Tensor, token: &Tensor) -> Result<()> {
     let blocks = packs.div_ceil(THREADS as usize).min(SEARCHING);
     let winners = output(&[blocks, 2], logits, DType::U32)?;
     Launch::new(format!("greedy_{}", suffix(dtype)?), blocks, THREADS)?
+        .overlapping()
         .address(address(logits)?)
         .address(address(&winners)?)
         .int(vocab)?
         .run(logits.device())?;
     Launch::new("greedy_winner", 1, THREADS)?
+        .overlapping()
         .address(address(&winners)?)
         .address(address(token)?)
         .int(blocks)?
@@ -46,7 +48,7 @@ pub fn greedy(logits: &Tensor, token: &Tensor) -> Result<()> {
 /// Adds 1 to `position` (1,) u32.
 pub fn advance(position: &Tensor) -> Result<()> {
     one_count(position)?;
-    Launch::new("advance_position", 1, 32)?.address(address(position)?).run(position.device())
+    Launch::new("advance_position", 1, 32)?.overlapping().address(address(position)?).run(position.device())
 }
 
 /// Rows `ids` (n,) u32 of `table` (vocab, hidden), as (n, hidden). An id beyond the table gives zeros.
@@ -66,6 +68,7 @@ pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let out = output(&[tokens, hidden], table, dtype)?;
     let parts = hidden.div_ceil(16 / dtype.size_in_bytes()).div_ceil(COPYING as usize);
     Launch::grid(kernel, [tokens, parts.min(1024), 1], COPYING)?
+        .overlapping()
         .address(address(table)?)
         .address(address(ids)?)
         .address(address(&out)?)

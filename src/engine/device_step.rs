@@ -1,8 +1,8 @@
 //! A decode step of which nothing passes through the host: the token, its place, the logits and the choice of the
 //! next token lie on the device, so that every step starts the same launches, and a card plays them as one graph.
 //!
-//! The first step after a start runs launch by launch, which loads what is loaded once; the second is captured. Both
-//! belong to the warm-up of a benchmark.
+//! The first step after a start runs launch by launch, which loads what is loaded once and tells how much memory a step
+//! needs on its way; the second is captured, over such memory. Both belong to the warm-up of a benchmark.
 
 #[cfg(feature = "cuda")]
 use candle_core::Device;
@@ -10,6 +10,7 @@ use candle_core::{DType, Result, Tensor};
 
 #[cfg(feature = "cuda")]
 use crate::cuda::device::Graph;
+use crate::cuda::scratch::Scratch;
 use crate::cuda::{self, sample};
 use crate::model::cache::Cache;
 use crate::model::decoder::Decoder;
@@ -26,9 +27,8 @@ pub struct DeviceStep {
     logits: Tensor,
     /// What `token` and `position` hold, as far as the host knows.
     held: Option<(u32, usize)>,
-    /// Whether a step has run launch by launch.
-    #[cfg(feature = "cuda")]
-    is_warm: bool,
+    /// Room for what a step makes on the way, since one has run.
+    scratch: Option<Scratch>,
     #[cfg(feature = "cuda")]
     graph: Option<Graph>,
 }
@@ -47,8 +47,7 @@ impl DeviceStep {
             position: number()?,
             logits: Tensor::zeros((1, decoder.shape.vocab_size), DType::F32, device)?,
             held: None,
-            #[cfg(feature = "cuda")]
-            is_warm: false,
+            scratch: None,
             #[cfg(feature = "cuda")]
             graph: None,
         }))
@@ -90,24 +89,36 @@ impl DeviceStep {
         Ok(())
     }
 
-    #[cfg(not(feature = "cuda"))]
     fn run(&mut self, decoder: &Decoder, rope: &Rope, cache: &mut Cache) -> Result<()> {
-        self.launches(decoder, rope, cache)
+        // What candle uploads for its own kernels, shapes and strides, stays there: a capture must see no upload.
+        #[cfg(feature = "cuda")]
+        let _kept = match &decoder.device {
+            Device::Cuda(device) => Some(device.enable_cuda_graph_htod_cache()),
+            _ => None,
+        };
+        match self.scratch.clone() {
+            Some(scratch) => self.repeat(&scratch, decoder, rope, cache),
+            None => {
+                let first = || self.launches(decoder, rope, cache);
+                self.scratch = Some(Scratch::measured(&decoder.device, first)?);
+                Ok(())
+            }
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn repeat(&self, scratch: &Scratch, decoder: &Decoder, rope: &Rope, cache: &mut Cache) -> Result<()> {
+        scratch.serve(|| self.launches(decoder, rope, cache))
     }
 
     #[cfg(feature = "cuda")]
-    fn run(&mut self, decoder: &Decoder, rope: &Rope, cache: &mut Cache) -> Result<()> {
-        let Device::Cuda(device) = &decoder.device else { return self.launches(decoder, rope, cache) };
-        // What candle uploads for its own kernels, shapes and strides, stays there: a capture must see no upload.
-        let _kept = device.enable_cuda_graph_htod_cache();
+    fn repeat(&mut self, scratch: &Scratch, decoder: &Decoder, rope: &Rope, cache: &mut Cache) -> Result<()> {
+        let launches = || self.launches(decoder, rope, cache);
+        let Device::Cuda(device) = &decoder.device else { return scratch.serve(launches) };
         if let Some(graph) = &self.graph {
             return graph.launch();
         }
-        if !self.is_warm {
-            self.is_warm = true;
-            return self.launches(decoder, rope, cache);
-        }
-        let graph = Graph::capture(device, || self.launches(decoder, rope, cache))?;
+        let graph = scratch.serve(|| Graph::capture(device, launches))?;
         graph.launch()?;
         self.graph = Some(graph);
         Ok(())

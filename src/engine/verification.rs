@@ -1,5 +1,5 @@
-//! Proof of an engine against reference logits: whole prompt, token by token, in uneven chunks,
-//! and greedily, and its states after the prompt. Comes in: a loaded engine and a reference.
+//! Proof of an engine against reference logits: whole prompt, token by token, in uneven chunks, by the steps that
+//! decoding takes (on a card, its graph), and greedily, and its states after the prompt. Comes in: a loaded engine and a reference.
 //! Goes out: one row per path.
 
 mod bar;
@@ -28,7 +28,7 @@ const TWINS: f64 = 1e-4;
 pub struct PathResult {
     /// Weight file.
     pub file: String,
-    /// `prefill`, `steps`, `chunks`, `greedy`, `state` or `twin`.
+    /// `prefill`, `steps`, `chunks`, `decode`, `greedy`, `state` or `twin`.
     pub path: &'static str,
     /// `short`, `long` or `far`.
     pub prompt: &'static str,
@@ -77,11 +77,15 @@ pub fn verify(
             Bar::Exact { .. } | Bar::Rounded(_) => (&prompt.logits, Against::Reference),
             Bar::Quantized { .. } => (&prefill, Against::OwnPrefill),
         };
-        let (steps, chunks) = match far {
-            Some(far) => (far.steps, logits(engine, &prompt, &LARGE_CHUNKS)?),
-            None => (logits(engine, &prompt, &[1])?, logits(engine, &prompt, &CHUNKS)?),
+        let paths = match far {
+            Some(far) => vec![("steps", far.steps), ("chunks", logits(engine, &prompt, &LARGE_CHUNKS)?)],
+            None => vec![
+                ("steps", logits(engine, &prompt, &[1])?),
+                ("chunks", logits(engine, &prompt, &CHUNKS)?),
+                ("decode", decoded(engine, &prompt)?),
+            ],
         };
-        for (path, got) in [("steps", steps), ("chunks", chunks)] {
+        for (path, got) in paths {
             verified.rows.push(row(file, path, &prompt, compare(expected, &got, bar, against)?));
         }
         if let (Bar::Exact { .. }, Some(expected)) = (bar, &prompt.greedy) {
@@ -181,6 +185,23 @@ fn logits(engine: &mut CandleEngine, prompt: &Prompt, sizes: &[usize]) -> anyhow
             parts.push(all.index_select(&Tensor::new(kept, &Device::Cpu)?, 0)?);
         }
         at += size;
+    }
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// Logits at the prompt's positions, each id but the first run as a step of decode; (positions, vocabulary) on the CPU.
+fn decoded(engine: &mut CandleEngine, prompt: &Prompt) -> anyhow::Result<Tensor> {
+    engine.reset()?;
+    let mut parts = Vec::new();
+    for (at, id) in prompt.ids.iter().enumerate() {
+        match at {
+            0 => engine.prefill(&[*id])?,
+            _ => engine.decode(*id).map(|_| ())?,
+        }
+        if prompt.positions.binary_search(&at).is_ok() {
+            // The next step may write where these lie.
+            parts.push(engine.logits()?.to_device(&Device::Cpu)?.unsqueeze(0)?.copy()?);
+        }
     }
     Ok(Tensor::cat(&parts, 0)?)
 }

@@ -41,6 +41,7 @@ impl Matrix {
     pub fn rows(&self, ids: &Tensor, dtype: DType) -> Result<Tensor> {
         match self {
             Self::Packed(table) => looked_up(table, &ids.to_vec1::<u32>()?)?.to_dtype(dtype),
+            Self::Dense(table) if cuda::serves(ids) => cuda::sample::embedding(table, ids)?.to_dtype(dtype),
             Self::Dense(table) => table.index_select(ids, 0)?.to_dtype(dtype),
             Self::Quantized(table) => table.embedding(ids)?.to_dtype(dtype),
         }

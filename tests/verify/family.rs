@@ -34,15 +34,17 @@ fn expected(folder: &Folder) -> Vec<String> {
         "state short",
         "steps short",
         "chunks short",
+        "decode short",
         "greedy short",
         "prefill long",
         "steps long",
         "chunks long",
+        "decode long",
     ];
     add(WEIGHTS, &exact);
     for file in folder.gguf_files() {
         match file.contains("q8_0") {
-            true => add(&file, &["prefill short", "steps short", "chunks short"]),
+            true => add(&file, &["prefill short", "steps short", "chunks short", "decode short"]),
             false => add(&file, &[&exact[..], &["twin short", "twin long"]].concat()),
         }
     }
@@ -79,7 +81,7 @@ fn half_precision_stays_within_the_noise_of_transformers_own() {
         for dtype in ["bf16", "f16"] {
             let rows = passed(kind, &folder.verify(&["--dtype", dtype, "--format", "json"]));
             let per_file = rows.len() / (1 + folder.gguf_files().len());
-            assert_eq!(per_file, 3, "{kind}: prefill, steps and chunks of the short prompt");
+            assert_eq!(per_file, 4, "{kind}: prefill, steps, chunks and decode of the short prompt");
             assert!(
                 difference(&rows, &format!("{WEIGHTS} prefill short")) > 1e-4,
                 "{kind} {dtype}: not rounded"

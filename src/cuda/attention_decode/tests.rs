@@ -155,7 +155,7 @@ fn a_warp_goes_on_from_tile_to_tile() {
             let case = Case { capacity: 600, ..case(kind, [3, 1], dim, before) };
             case.check(|q, caches, position| {
                 let shape = Shape::of(q, caches, position, 3).unwrap();
-                Split { splits, ..Split::of(shape, kind.1) }.attend(q, caches, position)
+                Split { splits, ..Split::of(shape, kind.1, 132) }.attend(q, caches, position)
             });
         }
     }
@@ -197,7 +197,7 @@ fn caches_of_more_than_2_31_numbers_are_read_where_they_are() {
 fn splits_fill_a_large_card_and_depend_on_the_capacity_alone() {
     let split = |heads, kv_heads, dim, capacity| {
         let shape = Shape { tokens: 1, heads, kv_heads, capacity, dim };
-        let split = Split::of(shape, Unit::TensorCores);
+        let split = Split::of(shape, Unit::TensorCores, 132);
         [Split::columns(shape, Unit::TensorCores), split.splits]
     };
     assert_eq!(split(32, 8, 128, 32_768), [8, 33]);

@@ -74,6 +74,7 @@ fn mix(x: &Tensor, numbers: u64, table: &Table, routes: &Routes) -> Result<Tenso
         [width.div_ceil(GATE_ROWS), used, 1],
         GATE_THREADS,
     )?
+    .overlapping()
     .address(numbers)
     .address(matrices)
     .address(experts)
@@ -82,6 +83,7 @@ fn mix(x: &Tensor, numbers: u64, table: &Table, routes: &Routes) -> Result<Tenso
     .int(width)?
     .run(x.device())?;
     Launch::new(format!("experts_one_down_{down}"), hidden.div_ceil(DOWN_ROWS), DOWN_THREADS)?
+        .overlapping()
         .address(address(&middle)?)
         .address(matrices)
         .address(experts)

@@ -48,6 +48,7 @@ pub fn route(scores: &Tensor, used: usize, scaling: Scaling) -> Result<Routes> {
     let weights = output(&[tokens, used], scores, DType::F32)?;
     let warps = tokens.clamp(1, 4);
     Launch::new(kernel, tokens.div_ceil(warps), 32 * warps as u32)?
+        .overlapping()
         .address(address(scores)?)
         .address(address(&experts)?)
         .address(address(&weights)?)

@@ -24,19 +24,26 @@ impl BlockKind {
 
     /// That of candle's type. Errors for those without kernels, and for dense ones.
     pub fn of(dtype: GgmlDType) -> Result<Self> {
-        Ok(match dtype {
-            GgmlDType::Q4_0 => Self::Q4_0,
-            GgmlDType::Q4_1 => Self::Q4_1,
-            GgmlDType::Q5_0 => Self::Q5_0,
-            GgmlDType::Q5_1 => Self::Q5_1,
-            GgmlDType::Q8_0 => Self::Q8_0,
-            GgmlDType::Q4K => Self::Q4K,
-            GgmlDType::Q5K => Self::Q5K,
-            GgmlDType::Q6K => Self::Q6K,
-            other => {
-                candle_core::bail!("no kernel multiplies with {other:?}; take a file in Q4_K_M, Q6_K or Q8_0")
+        match Self::ALL.into_iter().find(|kind| kind.ggml() == dtype) {
+            Some(kind) => Ok(kind),
+            None => {
+                candle_core::bail!("no kernel multiplies with {dtype:?}; take a file in Q4_K_M, Q6_K or Q8_0")
             }
-        })
+        }
+    }
+
+    /// Candle's name for it.
+    fn ggml(self) -> GgmlDType {
+        match self {
+            Self::Q4_0 => GgmlDType::Q4_0,
+            Self::Q4_1 => GgmlDType::Q4_1,
+            Self::Q5_0 => GgmlDType::Q5_0,
+            Self::Q5_1 => GgmlDType::Q5_1,
+            Self::Q8_0 => GgmlDType::Q8_0,
+            Self::Q4K => GgmlDType::Q4K,
+            Self::Q5K => GgmlDType::Q5K,
+            Self::Q6K => GgmlDType::Q6K,
+        }
     }
 
     /// Its number in the kernels.
@@ -60,24 +67,12 @@ impl BlockKind {
 
     /// Weights of a block.
     pub fn block_len(self) -> usize {
-        match self {
-            Self::Q4K | Self::Q5K | Self::Q6K => 256,
-            _ => 32,
-        }
+        self.ggml().block_size()
     }
 
     /// Bytes of a block.
     pub fn block_bytes(self) -> usize {
-        match self {
-            Self::Q4_0 => 18,
-            Self::Q4_1 => 20,
-            Self::Q5_0 => 22,
-            Self::Q5_1 => 24,
-            Self::Q8_0 => 34,
-            Self::Q4K => 144,
-            Self::Q5K => 176,
-            Self::Q6K => 210,
-        }
+        self.ggml().type_size()
     }
 
     /// Bytes of a row of `columns` weights, whole blocks.

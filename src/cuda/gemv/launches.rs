@@ -89,6 +89,7 @@ fn launch(
     }
     words.resize(4 * TOGETHER, 0);
     Launch::new(kernel, tiles.div_ceil(WARPS / split), 32 * WARPS as u32)?
+        .overlapping()
         .argument(Argument::Struct(words))
         .address(x)
         .int(columns)?

@@ -23,6 +23,7 @@ pub fn levels(x: &Tensor) -> Result<Levels> {
     let levels = Levels::empty(x)?;
     let threads = x.elem_count() / 4;
     Launch::new(format!("round_levels_{}", suffix(x.dtype())?), threads.div_ceil(THREADS as usize), THREADS)?
+        .overlapping()
         .address(address(x)?)
         .address(levels.address()?)
         .long(x.elem_count())

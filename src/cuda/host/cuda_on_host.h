@@ -71,7 +71,7 @@ struct Block {
     uint3 index;
     dim3 size, grid;
     unsigned alive = 0, arrived = 0, turn = 0;
-    bool moved = false;
+    bool moved = false, has_waited = false;
     std::vector<Warp> warps;
     std::vector<Thread> threads;
     std::vector<uint4> shared;
@@ -271,9 +271,11 @@ inline __nv_bfloat16 __float2bfloat16_rn(float v) { return __float2bfloat16(v); 
 
 #define ENTRY(name) static host::Entry host_entry_##name(#name, &name)
 
-// Runs `kernel` over the grid; 0, or 1 if there is no such kernel.
+// Runs `kernel` over the grid; 0, or 1 if there is no such kernel. One that overlaps the kernel ahead, and has a block
+// that never waits for it: 2.
 extern "C" inline __attribute__((used, visibility("default"))) int
-run_on_host(const char* kernel, const unsigned* grid, const unsigned* size, unsigned shared, void** args) {
+run_on_host(const char* kernel, const unsigned* grid, const unsigned* size, unsigned shared, int overlaps,
+            void** args) {
     auto entry = host::entries().find(kernel);
     if (entry == host::entries().end()) return 1;
     host::Block& block = host::block;
@@ -285,7 +287,9 @@ run_on_host(const char* kernel, const unsigned* grid, const unsigned* size, unsi
             for (unsigned x = 0; x < grid[0]; x++) {
                 block.index = {x, y, z};
                 block.shared.assign(shared / 16 + 1, uint4{0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0});
+                block.has_waited = false;
                 host::run_block(kernel);
+                if (overlaps && !block.has_waited) return 2;
             }
     return 0;
 }

@@ -26,6 +26,7 @@ __device__ __forceinline__ void attention_include(AttentionSum& all, float top, 
 template <class T>
 __device__ __forceinline__ void attention_combine(const float* partials, const unsigned* position, T* out,
                                                   int dim, int capacity, int splits, int share) {
+    begin_after_previous();
     __shared__ float4 sums[ATTENTION_COMBINE_THREADS];
     __shared__ float tops[ATTENTION_COMBINE_THREADS], weights[ATTENTION_COMBINE_THREADS];
     const int columns = dim / 4, slices = ATTENTION_COMBINE_THREADS / columns;

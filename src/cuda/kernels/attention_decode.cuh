@@ -198,6 +198,7 @@ template <class T, int DIM>
 __device__ __forceinline__ void attention_one(const T* q, const T* keys, const T* values,
                                               const unsigned* position, float* partials, int heads,
                                               int kv_heads, int capacity, int share, float scale) {
+    begin_after_previous();
     using Warp = AttentionOne<T, DIM>;
     DYNAMIC_SHARED(T, shared);
     const int splits = gridDim.y, split = blockIdx.y, visible = attention_visible(position, capacity);

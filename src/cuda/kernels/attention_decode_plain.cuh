@@ -17,6 +17,7 @@ template <class T, int DIM>
 __device__ __forceinline__ void attention_one_plain(const T* q, const T* keys, const T* values,
                                                     const unsigned* position, float* partials, int heads,
                                                     int kv_heads, int capacity, int share, float scale) {
+    begin_after_previous();
     constexpr int OWN = DIM / 32, AT_ONCE = ATTENTION_PLAIN_AT_ONCE, STEP = AT_ONCE * ATTENTION_PLAIN_WARPS;
     using Row = AttentionLane<T, OWN>;
     __shared__ float sums[ATTENTION_PLAIN_WARPS][DIM];

@@ -118,6 +118,7 @@ __device__ __forceinline__ void delta_step(const T* qkv, const T* gate, const T*
                                            const float* conv, const float* rate, const float* bias, const float* norm,
                                            T* rows, float* memory, unsigned* arrivals, T* out, float eps,
                                            const DeltaShape& shape) {
+    begin_after_previous();
     __shared__ DeltaStepShared shared;
     const int thread = threadIdx.x, lane = thread % 32, head = blockIdx.x;
     const int key_dim = shape.key_dim, value_dim = shape.value_dim, key_head = delta_key_head(shape, head);

@@ -124,6 +124,7 @@ template <class Kind, int ROWS_TOGETHER = 4> struct ExpertsOneBlocks {
 template <class Side>
 __device__ __forceinline__ void experts_one_gate_up(const void* x, const unsigned long long* table,
                                                     const unsigned* experts, void* out, int hidden, int middle) {
+    begin_after_previous();
     __shared__ float made[EXPERTS_GATE_ROWS];
     constexpr int EACH = EXPERTS_GATE_ROWS / EXPERTS_GATE_WARPS;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -165,6 +166,7 @@ template <class Side>
 __device__ __forceinline__ void experts_one_down(const void* x, const unsigned long long* table,
                                                  const unsigned* experts, const float* weights, void* out,
                                                  int hidden, int middle, int used, int type) {
+    begin_after_previous();
     __shared__ float made[EXPERTS_MOST_USED][EXPERTS_DOWN_ROWS];
     constexpr int TEAM = EXPERTS_DOWN_TEAM, EACH = EXPERTS_DOWN_ROWS * TEAM / 32;
     const int lane = threadIdx.x % TEAM, team = threadIdx.x % 32 / TEAM, warp = threadIdx.x / 32;

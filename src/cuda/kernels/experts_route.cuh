@@ -38,8 +38,9 @@ template <int SLOTS> __device__ __forceinline__ unsigned experts_next(const unsi
 }
 
 template <int SLOTS>
-__device__ void experts_route(const float* __restrict__ scores, unsigned* __restrict__ experts,
-                              float* __restrict__ weights, int tokens, int count, int used, int renormalise) {
+__device__ void experts_route(const float* scores, unsigned* experts,
+                              float* weights, int tokens, int count, int used, int renormalise) {
+    begin_after_previous();
     const int token = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const unsigned lane = threadIdx.x % 32;
     if (token >= tokens) return;

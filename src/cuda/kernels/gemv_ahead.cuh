@@ -1,10 +1,7 @@
-// What a kernel may do before the one ahead of it on the stream has ended: ask for weights, which nobody
-// writes.
-//
-// Where a launch allows that (programmatic stream serialization, compute capability 9.0 on), blocks come
-// to the multiprocessors while the kernel ahead still runs, and its small work hides behind the first
-// megabytes of weights on their way to L2. Elsewhere both functions cost an instruction. Gain expected: 1
-// to 2 us for each product of a decode step, some percent; not measured: no GPU here.
+// What a product may do before the kernel ahead of it on the stream has ended (`begin_after_previous`): ask for
+// weights, which nobody writes. The small work of the kernel ahead then hides behind the first megabytes of weights
+// on their way to L2. Gain expected: 1 to 2 us for each product of a decode step, some percent; not measured: no
+// GPU here.
 #pragma once
 #include "types.cuh"
 
@@ -13,14 +10,6 @@ __device__ __forceinline__ void ask_ahead(const void* from, size_t bytes, int li
     if (line * size_t(128) >= bytes) return;
 #ifdef __CUDACC__
     asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(from) + line * size_t(128)));
-#endif
-}
-
-// Nothing that the kernel ahead writes is read, and nothing that it reads is written, before this.
-__device__ __forceinline__ void begin_after_previous() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-    asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 

@@ -120,6 +120,7 @@ template <class T, class W>
 __device__ __forceinline__ void prepare(T* q, const T* k, const T* v, T* keys, T* values, const W* query_weight,
                                         const W* key_weight, const float* cos, const float* sin,
                                         const unsigned* position, const PrepareShape& shape) {
+    begin_after_previous();
     const int of_token = shape.heads + 2 * shape.kv_heads, dim = shape.dim;
     const long long warp = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, token = warp / of_token;
     if (token >= shape.tokens) return;

@@ -144,6 +144,7 @@ __device__ __forceinline__ void rows_norm_any(RowsTeam team, T* stream, const T*
 
 template <class T, class W>
 __device__ __forceinline__ void rows_norm_of_block(const T* x, const W* weight, T* out, int dim, float eps) {
+    begin_after_previous();
     const long long at = (long long)blockIdx.x * dim;
     const RowsTeam team = {int(threadIdx.x), int(blockDim.x), false};
     rows_norm_any<T, W>(team, nullptr, x + at, out + at, weight, dim, eps);
@@ -151,6 +152,7 @@ __device__ __forceinline__ void rows_norm_of_block(const T* x, const W* weight, 
 
 template <class T, class W>
 __device__ __forceinline__ void rows_norm_of_warp(const T* x, const W* weight, T* out, int rows, int dim, float eps) {
+    begin_after_previous();
     const long long row = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (row >= rows) return;
     const RowsTeam team = {int(threadIdx.x % 32), 32, true};
@@ -159,6 +161,7 @@ __device__ __forceinline__ void rows_norm_of_warp(const T* x, const W* weight, T
 
 template <class T, class W>
 __device__ __forceinline__ void rows_add_norm(T* stream, T* y, const W* weight, int dim, float eps) {
+    begin_after_previous();
     const long long at = (long long)blockIdx.x * dim;
     const RowsTeam team = {int(threadIdx.x), int(blockDim.x), false};
     rows_norm_any<T, W>(team, stream + at, y + at, y + at, weight, dim, eps);
@@ -217,6 +220,7 @@ __device__ __forceinline__ void rows_pairwise_packs(T* x, const T* y, int first,
 
 template <class Of, class T>
 __device__ __forceinline__ void rows_pairwise(T* x, const T* y, int count) {
+    begin_after_previous();
     constexpr int N = ROWS_WIDEST<T>;
     const int first = blockIdx.x * blockDim.x + threadIdx.x, stride = gridDim.x * blockDim.x;
     const int packed = rows_aligned(x) && rows_aligned(y) ? count / N * N : 0;

@@ -45,6 +45,7 @@ __device__ __forceinline__ unsigned long long greedy_of_block(unsigned long long
 // The best of each block, to winners (blocks, 2): rank, and index counted from the end.
 template <class T>
 __device__ __forceinline__ void greedy_among(const T* logits, unsigned* winners, int vocab) {
+    begin_after_previous();
     constexpr int N = ROWS_WIDEST<T>;
     const int first = blockIdx.x * blockDim.x + threadIdx.x, stride = gridDim.x * blockDim.x;
     const int packed = rows_aligned(logits) ? vocab / N * N : 0;
@@ -65,6 +66,7 @@ __device__ __forceinline__ void greedy_among(const T* logits, unsigned* winners,
 }
 
 extern "C" __global__ void __launch_bounds__(256) greedy_winner(const unsigned* winners, unsigned* token, int blocks) {
+    begin_after_previous();
     unsigned long long best = 0;
     for (int i = threadIdx.x; i < blocks; i += blockDim.x)
         best = greedy_later(best, (unsigned long long)winners[2 * i] << 32 | winners[2 * i + 1]);
@@ -74,6 +76,7 @@ extern "C" __global__ void __launch_bounds__(256) greedy_winner(const unsigned* 
 ENTRY(greedy_winner);
 
 extern "C" __global__ void __launch_bounds__(32) advance_position(unsigned* position) {
+    begin_after_previous();
     if (threadIdx.x == 0) *position += 1;
 }
 ENTRY(advance_position);
@@ -89,6 +92,7 @@ __device__ __forceinline__ void embedding_row(const T* row, T* out, int hidden) 
 
 template <class T>
 __device__ __forceinline__ void embedding(const T* table, const unsigned* ids, T* out, long long vocab, int hidden) {
+    begin_after_previous();
     const long long id = ids[blockIdx.x];
     const T* row = id < vocab ? table + id * hidden : nullptr;
     out += (long long)blockIdx.x * hidden;

@@ -17,6 +17,21 @@ using f16 = __half;
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
+// Nothing that the kernel ahead on the stream writes is read, and nothing that it reads is written, before this.
+//
+// A launch that overlaps (`Launch::overlapping`) comes to the multiprocessors while the kernel ahead still runs, where
+// the card has room; every one of its threads that touches memory others write must come by here first. The kernel
+// behind may do the same from here on. Elsewhere, and below compute capability 9.0, it does nothing. Pointers of such a
+// kernel must not be `__restrict__`: what nobody else writes may be loaded whenever the compiler likes, also above this.
+__device__ __forceinline__ void begin_after_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#elif !defined(__CUDACC__)
+    host::block.has_waited = true;
+#endif
+}
+
 __device__ __forceinline__ float wide(float x) { return x; }
 __device__ __forceinline__ float wide(bf16 x) { return __bfloat162float(x); }
 __device__ __forceinline__ float wide(f16 x) { return __half2float(x); }
