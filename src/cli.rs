@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::bench::BenchArgs;
+pub use self::bench::{BenchArgs, BenchWeights};
 pub use self::rag::{RagArgs, RagArm, RouterChoice};
 use crate::units::{parse_percent, parse_tokens};
 
@@ -54,7 +54,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the completion script of a shell.
     Completions(CompletionsArgs),
-    /// Time one kind of work on one file and nothing else: for benches/peers.py.
+    /// Time one kind of work on one model and nothing else: for benches/peers.py and benches/gpu.sh.
     #[command(hide = true)]
     Bench(BenchArgs),
 }

@@ -82,6 +82,7 @@ fn document(factor: f64) -> Document {
         fits: vec![],
         left_out: vec![],
         longest_contexts: vec![],
+        start_up: None,
         interrupted: false,
         validity: Validity::default(),
     }

@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ctxbench::clock::{Clock, ManualClock};
-use ctxbench::engine::Engine;
+use ctxbench::engine::{Engine, Steps};
 use ctxbench::runner::arm::{Arms, LoadedArm, Prompt, Witness};
 use ctxbench::runner::campaign::{Campaign, Event, Observer, Outcome};
 use ctxbench::runner::schedule::Budget;
 use ctxbench::sample::case::{CaseSpec, Kind, Observed, Wish};
+use ctxbench::sample::first_times::FirstTimes;
 
 /// What the scripted parts take.
 const TOKENIZE: Duration = Duration::from_millis(3);
 const PREFILL_PER_TOKEN: Duration = Duration::from_micros(500);
 const SAMPLE: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_millis(20);
+/// The first two steps of an engine: what is loaded late, and a capture.
+const FIRST_STEPS: [Duration; 2] = [Duration::from_millis(35), Duration::from_millis(55)];
 const LOAD: Duration = Duration::from_secs(2);
 
 struct ScriptedEngine {
@@ -26,6 +29,7 @@ struct ScriptedEngine {
     mark: Option<usize>,
     capacity: usize,
     fails_above: usize,
+    steps: usize,
 }
 
 impl Engine for ScriptedEngine {
@@ -46,7 +50,8 @@ impl Engine for ScriptedEngine {
     }
     fn decode(&mut self, _id: u32) -> anyhow::Result<u32> {
         self.depth += 1;
-        self.clock.advance(STEP);
+        self.clock.advance(FIRST_STEPS.get(self.steps).copied().unwrap_or(STEP));
+        self.steps += 1;
         Ok(7)
     }
     fn depth(&self) -> usize {
@@ -66,6 +71,9 @@ impl Engine for ScriptedEngine {
     }
     fn attention_path(&self) -> &'static str {
         "scripted"
+    }
+    fn steps(&self) -> Steps {
+        if self.steps < FIRST_STEPS.len() { Steps::Launched } else { Steps::Graph }
     }
     fn output_is_finite(&self) -> anyhow::Result<bool> {
         Ok(true)
@@ -106,7 +114,8 @@ impl Arms for ScriptedArms {
         self.loads.set(self.loads.get() + 1);
         self.clock.advance(LOAD);
         let clock = self.clock.clone();
-        let engine = ScriptedEngine { clock, depth: 0, mark: None, capacity, fails_above: self.fails_above };
+        let fails_above = self.fails_above;
+        let engine = ScriptedEngine { clock, depth: 0, mark: None, capacity, fails_above, steps: 0 };
         Ok(LoadedArm { engine: Box::new(engine), decode_weight_bytes: None })
     }
 }
@@ -207,6 +216,27 @@ fn a_scripted_engine_yields_exact_times() {
     }
     assert_eq!(case.settled, Some(true));
     assert_eq!(seen.outcome.arms[0].attention_path.as_deref(), Some("scripted"));
+}
+
+#[test]
+fn what_comes_before_the_first_sample_is_told_of_the_first_load_and_is_in_no_sample() {
+    let specs = [spec(Kind::Rag, 200, Wish::User), spec(Kind::Short, 50, Wish::User)];
+    let seen = run(Setup { arms: 2, ..setup(budget(None, Some(3))) }, &specs);
+    assert_eq!(seen.loads, 6);
+    let shortest_first = FirstTimes {
+        load_ms: 2000.0,
+        first_prompt_ms: Some(25.0),
+        first_step_ms: Some(35.0),
+        capture_ms: Some(55.0),
+    };
+    for arm in &seen.outcome.arms {
+        assert_eq!(arm.first_times, Some(shortest_first));
+        let samples = arm.cases.iter().flat_map(|case| &case.samples);
+        assert!(samples.map(|sample| sample.tpot_ms()).all(|ms| ms == Some(20.0)));
+    }
+    let behind = run(setup(budget(None, Some(3))), &[spec(Kind::Decode, 1000, Wish::User)]);
+    let deep = FirstTimes { first_prompt_ms: Some(500.0), ..shortest_first };
+    assert_eq!(behind.outcome.arms[0].first_times, Some(deep));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn validator() -> Validator {
 
 /// Keys that only a report of `ctxbench rag` has, or one of a box that was measured, or of a card: the only ones that may
 /// be absent.
-const OPTIONAL: [&str; 22] = [
+const OPTIONAL: [&str; 23] = [
     "environment/cpu_isa",
     "environment/card",
     "environment/rates_are_of_a_card",
@@ -28,6 +28,7 @@ const OPTIONAL: [&str; 22] = [
     "case/out_of_memory",
     "case/card",
     "/longest_contexts",
+    "/start_up",
     "fit/roof",
     "summary/prefill_of_limit",
     "/retrieval",

@@ -37,7 +37,7 @@ def stages(document):
         for visits in entry["record"]["rounds"]:
             found = visits.get("ctxbench", {}).get("stages_ms")
             if found:
-                out.append(f"- {entry['name']}, ms: " + ", ".join(f"{k} {v:.0f}" for k, v in found.items()))
+                out.append(f"- {entry['name']}, ms: " + ", ".join(f"{k} {number(v, '.0f')}" for k, v in found.items()))
     return out
 
 

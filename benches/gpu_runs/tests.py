@@ -179,6 +179,15 @@ class Decisions(unittest.TestCase):
         found = results.conclude(row, record, None, True)
         self.assertEqual((found["verdict"], found["medians"], found["of_limit"]), ("not met", {"ctxbench": 11.0}, {}))
 
+    def test_a_start_is_what_the_program_says_as_long_as_it_can_be_so(self):
+        said = {"weights": "random", "first_token_ms": 4321.0, "stages_ms": {"process": 20.0, "kernels": None}}
+        self.assertEqual(engines.start(said, 4.9),
+                         {"seconds": [4.321], "stages_ms": said["stages_ms"], "process_s": 4.9})
+        self.assertEqual(engines.start(said, 4.315)["seconds"], [4.321])        # a tick of the kernel's
+        for wrong in ({"weights": "local"}, {"first_token_ms": None}):
+            self.assertRaises(ValueError, engines.start, said | wrong, 4.9)
+        self.assertRaises(ValueError, engines.start, said, 4.3)
+
 
 class Words(unittest.TestCase):
     def test_the_table_says_what_fell_short_and_who_was_left_out(self):
@@ -192,6 +201,17 @@ class Words(unittest.TestCase):
                      "- Qwen3-8B BF16 decode 2048: 80.0% of the limit, the bar is 85%", "power limit n/a W",
                      "doctor: 3001 GB/s, bf16 700 TFLOP/s; torch: 2900 GB/s", "left out: no such model"):
             self.assertIn(part, text)
+
+    def test_the_stages_of_a_start_are_told_and_one_that_is_none_is_no_number(self):
+        visit = {"ctxbench": {"stages_ms": {"process": 31.4, "kernels": None, "weights": 2718.2}}}
+        entry = {"name": "Qwen3-8B BF16 start 32", "record": {"rounds": [visit]}}
+        self.assertEqual(table.stages({"rows": [entry]}),
+                         ["- Qwen3-8B BF16 start 32, ms: process 31, kernels n/a, weights 2718"])
+
+    def test_the_start_makes_its_weights_on_the_card_and_needs_no_file(self):
+        command = engines.Ctxbench("c", "cuda:0").command(rows.select(["start"])[0], None, 5)
+        self.assertEqual(command, ["c", "bench", "qwen3-8b", "--weights", "random", "--device", "cuda:0", "--dtype",
+                                   "bf16", "--start", 32])
 
     def test_what_the_driver_does_not_tell_is_none(self):
         told = [card.known(text) for text in ("[N/A]", "[Not Supported]", "1980", "P0")]

@@ -4,9 +4,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use candle_core::Device;
 use thiserror::Error;
+
+use crate::clock::{Clock, SystemClock};
 
 /// Why a device cannot be used.
 #[derive(Debug, Error)]
@@ -93,23 +96,44 @@ pub fn select(name: &str) -> Result<Device, DeviceError> {
     open(name.parse()?)
 }
 
+/// An open device, and what opening it took.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The device.
+    pub device: Device,
+    /// Until the driver had it open, with candle's own parts.
+    pub device_took: Duration,
+    /// Until the kernels were loaded, which the driver compiles for the card; `None` where none are loaded.
+    pub kernels_took: Option<Duration>,
+}
+
 /// Opens a device.
 ///
 /// Errors if it is not compiled in or not present.
 pub fn open(device: DeviceChoice) -> Result<Device, DeviceError> {
-    match device {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
+    Ok(open_timed(device, &SystemClock::default())?.device)
+}
+
+/// As [`open`], with the time that each part of it took.
+pub fn open_timed(choice: DeviceChoice, clock: &dyn Clock) -> Result<Opened, DeviceError> {
+    let start = clock.now();
+    match choice {
+        DeviceChoice::Cpu => {
+            Ok(Opened { device: Device::Cpu, device_took: clock.now() - start, kernels_took: None })
+        }
         DeviceChoice::Cuda(number) => {
-            compiled_in(device, "cuda", "on a machine with the CUDA toolkit (nvcc)")?;
+            compiled_in(choice, "cuda", "on a machine with the CUDA toolkit (nvcc)")?;
             let remedy = "`nvidia-smi` lists the GPUs this machine has and its driver";
-            let opened = Device::new_cuda(number).map_err(|error| absent(device, &error, remedy))?;
-            crate::cuda::made_ready(&opened).map_err(|error| absent(device, &error, remedy))?;
-            Ok(opened)
+            let device = Device::new_cuda(number).map_err(|error| absent(choice, &error, remedy))?;
+            let opened = clock.now();
+            crate::cuda::made_ready(&device).map_err(|error| absent(choice, &error, remedy))?;
+            Ok(Opened { device, device_took: opened - start, kernels_took: Some(clock.now() - opened) })
         }
         DeviceChoice::Metal => {
-            compiled_in(device, "metal", "on a Mac")?;
+            compiled_in(choice, "metal", "on a Mac")?;
             let remedy = "Metal needs a Mac with a GPU";
-            Device::new_metal(0).map_err(|error| absent(device, &error, remedy))
+            let device = Device::new_metal(0).map_err(|error| absent(choice, &error, remedy))?;
+            Ok(Opened { device, device_took: clock.now() - start, kernels_took: None })
         }
     }
 }
@@ -142,6 +166,8 @@ mod tests {
     #[test]
     fn the_cpu_is_always_there() {
         assert!(select("cpu").unwrap().is_cpu());
+        let opened = open_timed(DeviceChoice::Cpu, &SystemClock::default()).unwrap();
+        assert!(opened.device.is_cpu() && opened.kernels_took.is_none());
     }
 
     #[test]

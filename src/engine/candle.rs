@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 
-use super::Engine;
 use super::device_step::DeviceStep;
+use super::{Engine, Steps};
 use crate::model::cache::{Cache, Mark};
 use crate::model::decoder::{Decoder, Logits};
 use crate::model::rope::Rope;
@@ -110,6 +110,13 @@ impl Engine for CandleEngine {
 
     fn attention_path(&self) -> &'static str {
         self.decoder.attention_path()
+    }
+
+    fn steps(&self) -> Steps {
+        match &self.step {
+            Some(step) if step.is_captured() => Steps::Graph,
+            _ => Steps::Launched,
+        }
     }
 
     fn output_is_finite(&self) -> anyhow::Result<bool> {

@@ -58,6 +58,18 @@ impl DeviceStep {
         &self.logits
     }
 
+    /// Whether the launches were captured, and are played as one graph from then on.
+    #[cfg(feature = "cuda")]
+    pub fn is_captured(&self) -> bool {
+        self.graph.is_some()
+    }
+
+    /// Whether the launches were captured: never in a build without cards.
+    #[cfg(not(feature = "cuda"))]
+    pub fn is_captured(&self) -> bool {
+        false
+    }
+
     /// Runs `id` behind what `cache` holds, and returns the token of the largest logit, on the host.
     ///
     /// Errors if the cache has no room.

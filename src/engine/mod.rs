@@ -10,6 +10,15 @@ pub mod out_of_memory;
 pub mod reference;
 pub mod verification;
 
+/// How the decode steps of an engine run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// Piece by piece, each started by the host.
+    Launched,
+    /// As one graph, which was captured in the second step since the engine was made.
+    Graph,
+}
+
 /// What the runner needs of a model. Every call returns only when the device is idle again.
 pub trait Engine {
     /// Forgets everything; the cache keeps its memory.
@@ -43,6 +52,11 @@ pub trait Engine {
 
     /// The attention path that runs, part of the result: e.g. `blocked-matmul`.
     fn attention_path(&self) -> &'static str;
+
+    /// How its decode steps run by now.
+    fn steps(&self) -> Steps {
+        Steps::Launched
+    }
 
     /// Whether the last logits are all finite. Not called between clock reads.
     fn output_is_finite(&self) -> anyhow::Result<bool>;

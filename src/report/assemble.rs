@@ -85,6 +85,7 @@ pub fn assemble(record: &RunRecord, arms: &[ArmRecord<'_>], left_out: Vec<LeftOu
         cases,
         left_out,
         longest_contexts: Vec::new(),
+        start_up: None,
         experiment: Experiment::default(),
         interrupted: record.facts.interrupted,
         validity: judge_run(&stamps, &record.facts),

@@ -193,6 +193,20 @@ pub const OF_DEVICE: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a document that tells of the time before its first sample holds beyond that.
+pub const OF_START_UP: &[(&str, &str)] = &[(
+    "start_up",
+    "What came before the first sample, none of it in any other number: device_ms, opening the device; kernels_ms, loading \
+     our kernels, which the driver compiles unless it remembers them; and of each model and quantization at its first \
+     load load_ms, the first prompt and the first decode step of its warm-up, and capture_ms, the second step, in which a \
+     card captures the graph that it plays from then on. null where there is no such thing.",
+)];
+
+/// The definitions of [`OF_START_UP`].
+pub fn of_start_up() -> BTreeMap<String, String> {
+    block(OF_START_UP.iter())
+}
+
 /// The definitions of [`OF_DEVICE`].
 pub fn of_device() -> BTreeMap<String, String> {
     block(OF_DEVICE.iter())
@@ -230,7 +244,8 @@ mod tests {
     fn no_name_is_defined_twice() {
         assert_eq!(definitions().len(), DEFINITIONS.len());
         assert_eq!(with_experiment().len(), DEFINITIONS.len() + OF_EXPERIMENT.len());
-        let all: BTreeMap<String, String> = with_experiment().into_iter().chain(of_device()).collect();
-        assert_eq!(all.len(), with_experiment().len() + OF_DEVICE.len());
+        let all: BTreeMap<String, String> =
+            with_experiment().into_iter().chain(of_device()).chain(of_start_up()).collect();
+        assert_eq!(all.len(), with_experiment().len() + OF_DEVICE.len() + OF_START_UP.len());
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::during::CardDuring;
 use super::experiment::Experiment;
 use super::roof::Roof;
+use super::start_up::StartUp;
 use super::theory::Theory;
 use crate::environment::{Environment, Tool};
 use crate::sample::Sample;
@@ -49,6 +50,9 @@ pub struct Document {
     /// The longest context that ran, one per model × quantization; absent where none was looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub longest_contexts: Vec<LongestRecord>,
+    /// What came before the first sample; absent in reports of `ctxbench rag`, and from before it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<StartUp>,
     /// What `ctxbench rag` adds: `retrieval`, `pairs`, `router`, `answers`, `verdicts`, at the top level. Empty in
     /// reports of `ctxbench run`.
     #[serde(flatten)]

@@ -34,6 +34,7 @@ pub mod pairs;
 pub mod rag;
 pub mod read;
 pub mod roof;
+pub mod start_up;
 pub mod summarise;
 pub mod table;
 pub mod terminal;

@@ -3,7 +3,7 @@
 use super::card;
 use super::document::{Document, ModelRecord, WeightsOrigin};
 use super::table::status_name;
-use super::{NOT_AVAILABLE, one_line};
+use super::{NOT_AVAILABLE, one_line, start_up};
 use crate::units::{bytes, significant, thousands};
 use crate::verdict::validity::{Reason, Status};
 
@@ -140,6 +140,7 @@ pub fn environment(document: &Document) -> Vec<(&'static str, String)> {
     if let Some(card) = &e.card {
         facts.extend(card::facts(card));
     }
+    facts.extend(start_up::facts(document));
     facts.push(("Versions", list(&versions)));
     facts.push(("Measured with", how(document)));
     facts.push(("Program", program(document)));

@@ -13,6 +13,7 @@ use super::schedule::{Budget, LEAST_RUNS};
 use super::visit::Visit;
 use crate::clock::Clock;
 use crate::sample::case::{CaseProgress, CaseSpec};
+use crate::sample::first_times::FirstTimes;
 
 /// What is to be done, and with what.
 pub struct Campaign<'a> {
@@ -56,6 +57,8 @@ pub struct ArmOutcome {
     pub attention_path: Option<String>,
     /// Bytes of weights that a decode step must read, once it was loaded.
     pub decode_weight_bytes: Option<u64>,
+    /// What came before its first sample, once it was loaded.
+    pub first_times: Option<FirstTimes>,
     /// Why it could not be loaded.
     pub error: Option<String>,
 }

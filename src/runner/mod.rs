@@ -6,6 +6,7 @@
 pub mod arm;
 pub mod campaign;
 pub mod energy;
+mod first_times;
 pub mod longest;
 pub mod measure;
 mod memory;

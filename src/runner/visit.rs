@@ -9,6 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::arm::{LoadedArm, Prompt};
 use super::campaign::{Campaign, Event, Outcome, Turn};
+use super::first_times::Fresh;
 use super::measure;
 use super::schedule::LEAST_RUNS;
 use crate::sample::Sample;
@@ -20,6 +21,8 @@ pub(super) struct Visit<'v, 'a> {
     pub(super) turn: Turn,
     rng: &'v mut Xoshiro256PlusPlus,
     pub(super) name: Rc<str>,
+    /// Until the end of the warm-up after the arm's first load.
+    pub(super) fresh: Option<Fresh>,
 }
 
 impl<'v, 'a> Visit<'v, 'a> {
@@ -30,7 +33,7 @@ impl<'v, 'a> Visit<'v, 'a> {
         rng: &'v mut Xoshiro256PlusPlus,
     ) -> Self {
         let name = campaign.arms.name(turn.arm).into();
-        Self { campaign, outcome, turn, rng, name }
+        Self { campaign, outcome, turn, rng, name, fresh: None }
     }
 
     /// Returns how many rounds the campaign will have.
@@ -44,6 +47,8 @@ impl<'v, 'a> Visit<'v, 'a> {
             match loaded {
                 Ok(mut loaded) => {
                     self.turn.rounds = self.campaign.rounds_after_load(&self.turn, took);
+                    let is_first = self.outcome.arms[self.turn.arm].first_times.is_none();
+                    self.fresh = is_first.then(|| Fresh::loaded(took));
                     self.measure(&mut loaded, &open);
                     break;
                 }
@@ -58,6 +63,9 @@ impl<'v, 'a> Visit<'v, 'a> {
         arm.attention_path = Some(loaded.engine.attention_path().into());
         arm.decode_weight_bytes = loaded.decode_weight_bytes;
         self.warm_up(loaded, open);
+        if let Some(fresh) = self.fresh.take() {
+            self.outcome.arms[self.turn.arm].first_times = Some(fresh.times());
+        }
         let deadline = self.deadline();
         while self.block(loaded, deadline) {
             self.tell(Event::BlockDone);
@@ -153,7 +161,11 @@ impl<'v, 'a> Visit<'v, 'a> {
     fn fill(&mut self, loaded: &mut LoadedArm, index: usize) -> anyhow::Result<()> {
         let prompt = self.prompt(index)?;
         let ids = self.campaign.arms.encode(self.turn.arm, &prompt.text)?;
-        measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids).map(drop)
+        let took = measure::fill(loaded.engine.as_mut(), self.campaign.clock, &ids)?;
+        if let Some(fresh) = self.fresh.as_mut().filter(|_| !ids.is_empty()) {
+            fresh.filled(took);
+        }
+        Ok(())
     }
 
     pub(super) fn prompt(&mut self, index: usize) -> anyhow::Result<Prompt> {

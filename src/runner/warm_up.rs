@@ -39,6 +39,9 @@ impl Visit<'_, '_> {
             let before = self.campaign.clock.now();
             let sample = self.request(loaded, index);
             let took = (self.campaign.clock.now() - before).as_secs_f64();
+            if let Some(fresh) = &mut self.fresh {
+                fresh.served(&spec, &sample, loaded.engine.steps());
+            }
             seconds.push(took);
             let case = &mut self.outcome.arms[self.turn.arm].cases[index];
             case.warmups_s.push(took);

@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod energy;
+pub mod first_times;
 pub mod longest;
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,10 @@
 //! Seeded random weights of an exact shape: speed does not depend on the values, so a model can
-//! be timed without its file. Deterministic by seed, tensor name and row, on any number of threads.
+//! be timed without its file. Deterministic by seed, tensor name and row, on any number of threads; dense matrices of a
+//! card are made there (`on_card`), and follow from the seed and their order.
 
-use candle_core::{Device, Tensor};
+mod on_card;
+
+use candle_core::{DType, Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
@@ -17,23 +20,36 @@ use crate::model::linear::Matrix;
 #[derive(Clone, Copy, Debug)]
 pub struct RandomSource {
     seed: u64,
+    /// Whether a card's own sequence was begun.
+    has_begun: bool,
 }
 
 impl RandomSource {
     /// All weights follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, has_begun: false }
+    }
+
+    fn on_card(&mut self, cut: &Cut, dtype: DType, device: &Device) -> candle_core::Result<Matrix> {
+        if !self.has_begun {
+            on_card::begin(device, self.seed)?;
+            self.has_begun = true;
+        }
+        let size = [cut.row_count(), cut.columns()];
+        Ok(Matrix::Dense(on_card::matrix(size, half_width(cut), dtype, device, on_card::PIECE)?))
     }
 }
 
 impl TensorSource for RandomSource {
     /// Rows that are cut out are made in their new order: one random row is as good as another.
     fn matrix(&mut self, cut: &Cut, precision: Precision, device: &Device) -> Result<Matrix, WeightsError> {
+        if device.is_cuda() && precision.block_type(cut.columns()).is_none() {
+            return self.on_card(cut, precision.dtype, device).map_err(WeightsError::candle(&cut.name));
+        }
         let first = cut.rows.as_ref().and_then(|rows| rows.first().copied()).unwrap_or(0) as u64;
         let seed = tensor_seed(self.seed, &cut.name).wrapping_add(first);
         let columns = cut.columns();
-        let rms = if cut.name == EMBEDDING { EMBEDDING_RMS } else { (columns as f32).powf(-0.5) };
-        let source = RandomRows { seed, columns, half_width: 3f32.sqrt() * rms };
+        let source = RandomRows { seed, columns, half_width: half_width(cut) };
         build(&source, cut.row_count(), columns, precision, device).map_err(WeightsError::candle(&cut.name))
     }
 
@@ -71,8 +87,14 @@ const EMBEDDING: &str = "embed_tokens.weight";
 /// same for all tokens: beside a small embedding it would send all of them to the same experts.
 const EMBEDDING_RMS: f32 = 8.0;
 
-/// Uniform numbers, of variance 1/columns but for the embedding, so that the residual stream neither
-/// dies nor explodes.
+/// How far the numbers of a matrix lie from 0: their variance is 1/columns but for the embedding, so that the residual
+/// stream neither dies nor explodes.
+fn half_width(cut: &Cut) -> f32 {
+    let rms = if cut.name == EMBEDDING { EMBEDDING_RMS } else { (cut.columns() as f32).powf(-0.5) };
+    3f32.sqrt() * rms
+}
+
+/// Uniform numbers.
 struct RandomRows {
     seed: u64,
     columns: usize,
@@ -104,7 +126,6 @@ fn tensor_seed(seed: u64, name: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::cli::Quantization;
-    use candle_core::DType;
 
     fn matrix(seed: u64, name: &str) -> Vec<f32> {
         let precision = Precision { quantization: Quantization::Native, dtype: DType::F32 };

@@ -3,10 +3,13 @@
 use ctxbench::environment::card::{CardIdentity, CardProcess, CardRecord, CardState, Throttle, Unread};
 use ctxbench::report::document::{Document, LongestRecord};
 use ctxbench::report::during::{CardDuring, Range};
+use ctxbench::report::start_up::{ArmStartUp, StartUp};
 use ctxbench::sample::energy::PhaseEnergy;
+use ctxbench::sample::first_times::FirstTimes;
 use ctxbench::sample::longest::{Attempt, StoppedBy};
 
-/// Gives the run a card, its first case what was seen of it, its second one no energy, and the run a longest context.
+/// Gives the run a card, its first case what was seen of it, its second one no energy, and the run a longest context and
+/// what came before its first sample.
 pub fn put_on_a_card(document: &mut Document) {
     let identity = identity();
     let before = state(320, 61.5);
@@ -28,6 +31,7 @@ pub fn put_on_a_card(document: &mut Document) {
     document.cases[0].out_of_memory = true;
     document.cases[1].card = Some(CardDuring { prefill_energy: None, output_energy: None, ..during.clone() });
     document.cases[0].card = Some(during);
+    document.start_up = Some(start_up(&document.cases[0].model));
     document.longest_contexts = vec![longest(&document.cases[0].model)];
 }
 
@@ -59,6 +63,17 @@ fn state(sm_clock_mhz: u32, power_w: f64) -> CardState {
         processes: Some(vec![CardProcess { pid: 4321, memory_bytes: None }]),
         unread: Unread::from([("example".into(), "not supported".into())]),
     }
+}
+
+fn start_up(model: &str) -> StartUp {
+    let times = FirstTimes {
+        load_ms: 4321.0,
+        first_prompt_ms: Some(98.7),
+        first_step_ms: Some(21.5),
+        capture_ms: Some(33.25),
+    };
+    let arm = ArmStartUp { model: model.into(), quantization: "q8_0".into(), times };
+    StartUp { device_ms: 456.5, kernels_ms: Some(1234.0), arms: vec![arm] }
 }
 
 fn longest(model: &str) -> LongestRecord {

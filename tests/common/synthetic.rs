@@ -90,6 +90,7 @@ pub fn document() -> Document {
                 .into(),
         }],
         longest_contexts: Vec::new(),
+        start_up: None,
         interrupted: false,
         validity: stamp(&[
             reason("random_weights", "In 1 of 11 cases; one of them: Weights are random: speed is valid."),

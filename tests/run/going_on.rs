@@ -61,6 +61,7 @@ fn an_interrupted_run_reports_what_it_has_and_goes_on_to_its_end() {
     assert_eq!((whole["interrupted"].as_bool(), samples(&whole)), (Some(false), 450));
     assert!(!codes(&whole).contains(&"interrupted"));
     assert_eq!((&whole["command"], &whole["started_at"]), (&report["command"], &report["started_at"]));
+    assert_eq!((&whole["start_up"], report["start_up"].is_object()), (&report["start_up"], true));
     assert_eq!(orders(&whole), (0..450).collect::<Vec<u64>>());
     for case in kept {
         let now = list(&whole["cases"]).iter().find(|now| now["id"] == case["id"]).expect("it is there");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::place::{Place, SMALL, codes, fixture, fixture_bytes, ids, list, word};
 use crate::stand_in_hub::sha256;
@@ -65,7 +65,26 @@ fn random_weights_take_the_shape_of_a_folder_that_has_no_weights_yet() {
     assert_eq!(report["models"][0]["weights"], "random");
     assert!(list(&report["models"][0]["files"]).is_empty());
     assert!(codes(&report).contains(&"random_weights"));
+    assert_start_up(&report, &["./shape"]);
+    let markdown = fs::read_to_string(place.path("out/report.md")).unwrap();
+    assert!(markdown.contains("| Before the first sample | ./shape/q8_0 loaded in "), "{markdown}");
     place.run(&with(&["./shape"])).assert_refused(&["holds no model", "model.safetensors"]);
+}
+
+/// What came before the first sample: the models in the order given, and nothing that a processor does not have.
+#[track_caller]
+fn assert_start_up(report: &Value, models: &[&str]) {
+    let start_up = &report["start_up"];
+    assert!(start_up["device_ms"].is_number() && start_up["kernels_ms"].is_null(), "{start_up}");
+    let arms = list(&start_up["arms"]);
+    assert_eq!(arms.iter().filter_map(|arm| arm["model"].as_str()).collect::<Vec<_>>(), models);
+    for arm in arms {
+        for key in ["load_ms", "first_prompt_ms", "first_step_ms"] {
+            assert!(arm[key].as_f64().is_some_and(|ms| ms > 0.0), "{key} in {arm}");
+        }
+        assert!(arm["capture_ms"].is_null(), "{arm}");
+    }
+    assert!(report["definitions"]["start_up"].is_string());
 }
 
 #[test]

@@ -147,8 +147,15 @@ impl<'a> Measurement<'a> {
         let setup = self.setup;
         let (config, models) = (&setup.config, &setup.models);
         let specs = [plan::arm_spec(config, setup.model(), &self.plan)?];
-        let mut recorder =
-            Recorder::new(&config.run, models, &specs, command_line(), setup.threads, &setup.clock)?;
+        let mut recorder = Recorder::new(
+            &config.run,
+            models,
+            &specs,
+            command_line(),
+            setup.threads,
+            &setup.device,
+            &setup.clock,
+        )?;
         recorder.on_card(setup.card.record());
         let quantization = specs[0].quantization;
         let line = RunLine::new();

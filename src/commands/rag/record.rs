@@ -67,6 +67,7 @@ impl Known<'_> {
             cases: taken.cases.clone(),
             attention_path: Some(self.attention_path.clone()),
             decode_weight_bytes: Some(self.decode_weight_bytes),
+            first_times: None,
             error: None,
         };
         Outcome { arms: vec![arm], samples, interrupted: taken.interrupted, ..Outcome::default() }

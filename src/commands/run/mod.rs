@@ -50,7 +50,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let config = RunConfig::new(&args)?;
     let threads = threads::settle(config.threads)?;
     let card = WatchedCard::of(config.device);
-    let device = select::open(config.device)?;
+    let opened = select::open_timed(config.device, &clock)?;
     if args.dry_run {
         return dry_run::run(&config, &Texts::read(&config)?, &clock);
     }
@@ -61,15 +61,17 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let builders: Vec<_> = models.iter().map(|model| texts.builder(&model.text, &config)).collect();
     let arms = arms::plan(&config, &models, &builders)?;
     arms::check(&models)?;
-    let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &clock)?;
+    let mut recorder = Recorder::new(&config, &models, &arms, typed, threads, &opened.device, &clock)?;
     recorder.on_card(card.record());
+    recorder.opened(&opened);
     let outcome = match &resumed {
         Some(resumed) => {
-            recorder.began(&resumed.document.started_at);
+            recorder.began(&resumed.document);
             resume::outcome(&resumed.document, &arms, &recorder)?
         }
         None => Outcome::new(arms.iter().map(|arm| arm.plan.cases.clone()).collect()),
     };
+    let device = opened.device;
     let mut source =
         CandleArms { models: &models, builders: &builders, arms: &arms, device, config: &config };
     let stop = stop_on_interrupt()?;

@@ -1,6 +1,9 @@
 //! What stays the same during a run, and the document at any moment of it.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use candle_core::Device;
 
 use super::arms::{ArmSpec, layout};
 use super::fits::held_as;
@@ -10,12 +13,13 @@ use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::device::memory::Memory;
 use crate::device::roofline::Roofline;
-use crate::device::select;
+use crate::device::select::Opened;
 use crate::environment::card::{CardRecord, CardState};
 use crate::environment::{Environment, Tool};
 use crate::report::assemble::{ArmRecord, RunRecord, assemble};
-use crate::report::definitions::of_device;
+use crate::report::definitions::{of_device, of_start_up};
 use crate::report::document::{Document, LeftOut, LongestRecord, ModelRecord, WeightsOrigin};
+use crate::report::start_up::{ArmStartUp, StartUp};
 use crate::runner::campaign::{Dropped, Outcome};
 use crate::sample::case::Kind;
 use crate::units;
@@ -36,6 +40,8 @@ pub struct Recorder<'a> {
     card_after: RefCell<Option<CardState>>,
     /// The longest contexts found so far.
     longest: RefCell<Vec<LongestRecord>>,
+    /// Opening the device, where that is to be told.
+    opening: Option<StartUp>,
 }
 
 impl<'a> Recorder<'a> {
@@ -46,11 +52,11 @@ impl<'a> Recorder<'a> {
         arms: &'a [ArmSpec],
         command: Vec<String>,
         threads: u32,
+        device: &Device,
         clock: &dyn Clock,
     ) -> anyhow::Result<Self> {
         let mut environment = Environment::detect(threads);
-        let device = select::open(config.device)?;
-        Roofline::of(&device, clock, Memory::now().available_bytes)?.fill(&mut environment);
+        Roofline::of(device, clock, Memory::now().available_bytes)?.fill(&mut environment);
         let random = |m: &Obtained| m.origin == WeightsOrigin::Random;
         let of = |model: usize| arms.iter().filter(move |arm| arm.model == model);
         let tool = Tool::this_build();
@@ -86,12 +92,20 @@ impl<'a> Recorder<'a> {
             interrupted: Cell::new(false),
             card_after: RefCell::default(),
             longest: RefCell::default(),
+            opening: None,
         })
     }
 
     /// Puts the card that runs into the record of the box.
     pub fn on_card(&mut self, card: Option<CardRecord>) {
         self.record.environment.card = card;
+    }
+
+    /// Puts what opening the device took into the record of what came before the first sample.
+    pub fn opened(&mut self, opened: &Opened) {
+        let ms = |took: Duration| took.as_secs_f64() * 1000.0;
+        let (device_ms, kernels_ms) = (ms(opened.device_took), opened.kernels_took.map(ms));
+        self.opening = Some(StartUp { device_ms, kernels_ms, arms: Vec::new() });
     }
 
     /// Notes the card after the last sample.
@@ -110,8 +124,9 @@ impl<'a> Recorder<'a> {
     }
 
     /// Keeps the beginning of a run that goes on.
-    pub fn began(&mut self, started_at: &str) {
-        self.record.started_at = started_at.into();
+    pub fn began(&mut self, before: &Document) {
+        self.record.started_at = before.started_at.clone();
+        self.opening = before.start_up.clone().or(self.opening.take());
     }
 
     /// Notes that the campaign is over.
@@ -155,7 +170,20 @@ impl<'a> Recorder<'a> {
         if record.environment.card.is_some() || !longest_contexts.is_empty() {
             document.definitions.extend(of_device());
         }
-        Document { longest_contexts, ..document }
+        let start_up = self.start_up(outcome);
+        if start_up.is_some() {
+            document.definitions.extend(of_start_up());
+        }
+        Document { longest_contexts, start_up, ..document }
+    }
+
+    /// What came before the first sample of the arms that were loaded so far.
+    fn start_up(&self, outcome: &Outcome) -> Option<StartUp> {
+        let arms = self.arms.iter().zip(&outcome.arms).filter_map(|(arm, taken)| {
+            let (model, quantization) = (self.models[arm.model].id.clone(), arm.label.clone());
+            Some(ArmStartUp { model, quantization, times: taken.first_times? })
+        });
+        Some(StartUp { arms: arms.collect(), ..self.opening.clone()? })
     }
 
     /// A GGUF's weights take what its file does; others follow from shape and type.

@@ -56,6 +56,9 @@ pub fn outcome(old: &Document, arms: &[ArmSpec], recorder: &Recorder<'_>) -> any
     let mut outcome = Outcome::new(arms.iter().map(|arm| arm.plan.cases.clone()).collect());
     for (arm, taken) in arms.iter().zip(&mut outcome.arms) {
         let model = &new.models[arm.model].id;
+        let loaded = old.start_up.iter().flat_map(|before| &before.arms);
+        let mut same = loaded.filter(|old| old.model == *model && old.quantization == arm.label);
+        taken.first_times = same.next().map(|old| old.times);
         for progress in &mut taken.cases {
             let id = format!("{model}/{}/{}", arm.label, progress.spec.label());
             if let Some(case) = old.cases.iter().find(|case| case.id == id && case.error.is_none()) {
