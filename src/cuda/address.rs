@@ -38,6 +38,10 @@ fn in_memory(storage: &CpuStorage) -> Result<u64> {
 /// A tensor for a kernel's output: what it held before is not defined, and in tests is no number.
 pub fn output(shape: &[usize], like: &Tensor, dtype: DType) -> Result<Tensor> {
     #[cfg(test)]
+    if super::on_host::runs_only_some_blocks() {
+        return super::edge::zeros(shape, dtype);
+    }
+    #[cfg(test)]
     if like.device().is_cpu() {
         return match dtype {
             DType::U32 => Tensor::full(u32::MAX, shape, like.device()),

@@ -11,12 +11,14 @@ use super::delta_step::{DeltaMemory, DeltaShape, DeltaWeights, Projected, check,
 use super::launch::{Launch, THREADS, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod tests;
 
 /// Tokens of a chunk.
 const CHUNK: usize = 64;
 /// Tokens whose intermediates are held at once: 56 kB each for 16 key heads and 32 value heads of 128.
-const SEGMENT: usize = 2048;
+pub const SEGMENT: usize = 2048;
 /// Dimensions of a query, key or value at most.
 pub const MOST_DIM: usize = 128;
 /// Tokens that a warp convolves, and warps of a block where a warp has its own work.
