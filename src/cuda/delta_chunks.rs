@@ -38,8 +38,8 @@ pub enum Products {
 
 /// Mixes the tokens after what `state` holds, to (tokens, value_heads · value_dim) in their type; `state` moves on.
 ///
-/// All in f32, rounded once; the recurrence of a chunk as `products` say. Errors if shapes or types do not fit, or
-/// beyond 128 dimensions a head.
+/// All in f32, rounded once; the recurrence of a chunk as `products` say. Errors if shapes or types do not fit,
+/// beyond 128 dimensions a head, and for so many heads that a segment's scores are 2³¹.
 pub fn mix(
     projected: &Projected<'_>,
     weights: &DeltaWeights<'_>,
@@ -49,6 +49,12 @@ pub fn mix(
 ) -> Result<Tensor> {
     let tokens = check(projected, weights, state, shape, MOST_DIM)?;
     let x = projected.qkv;
+    if shape.value_heads * tokens.min(SEGMENT).next_multiple_of(CHUNK) * CHUNK > i32::MAX as usize {
+        candle_core::bail!(
+            "{} heads of a delta net are too many for {tokens} tokens at once",
+            shape.value_heads
+        );
+    }
     let out = output(&[tokens, shape.value_channels()], x, x.dtype())?;
     for first in (0..tokens).step_by(SEGMENT) {
         let count = SEGMENT.min(tokens - first);

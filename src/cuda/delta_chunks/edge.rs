@@ -59,10 +59,13 @@ fn what_lies_between_the_kernels_beyond_two_to_the_thirty_first_number_is_found_
 }
 
 #[test]
-fn more_heads_than_a_grid_has_rows_are_refused() {
-    let near = Case::new(shape([1, 1], [1, 1], 4, Order::Grouped), 1, DType::BF16, Decay::Weak, 3);
-    let far = Far::new(&near, [65_536, 65_536]);
-    let mix = || mix(&far.projected(), &far.weights(), &far.state(), &far.shape, Products::Split);
-    let error = on_host::only_blocks(|_| vec![], mix).unwrap_err().to_string();
-    assert!(error.contains("no card has so many"), "{error}");
+fn more_heads_than_a_grid_has_rows_or_than_scores_are_counted_for_are_refused() {
+    let refusal = |tokens: usize, heads: usize| {
+        let near = Case::new(shape([1, 1], [1, 1], 4, Order::Grouped), tokens, DType::BF16, Decay::Weak, 3);
+        let far = Far::new(&near, [heads, heads]);
+        let mix = || mix(&far.projected(), &far.weights(), &far.state(), &far.shape, Products::Split);
+        on_host::only_blocks(|_| vec![], mix).unwrap_err().to_string()
+    };
+    assert!(refusal(1, 65_536).contains("no card has so many"));
+    assert!(refusal(513, 65_535).contains("65535 heads of a delta net are too many for 513 tokens"));
 }
