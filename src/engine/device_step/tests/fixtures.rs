@@ -91,10 +91,10 @@ impl Held<'_> {
     fn check(&self, first: usize, got: &Tensor, path: &str) {
         let end = first + got.dim(0).unwrap();
         let kept = |(row, at): (usize, &usize)| {
-            (first..end).contains(at).then_some((row as u32, (at - first) as u32))
+            (first..end).contains(at).then(|| (row as u32, (at - first) as u32))
         };
-        let (theirs, ours): (Vec<u32>, Vec<u32>) =
-            self.prompt.positions.iter().enumerate().filter_map(kept).unzip();
+        let positions = self.prompt.positions.iter().enumerate();
+        let (theirs, ours): (Vec<u32>, Vec<u32>) = positions.filter_map(kept).unzip();
         assert!(!ours.is_empty(), "{path}: the reference has no logits there");
         let rows =
             |of: &Tensor, at: Vec<u32>| of.index_select(&Tensor::new(at, &Device::Cpu).unwrap(), 0).unwrap();
