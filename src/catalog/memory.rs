@@ -12,6 +12,8 @@ use crate::model::decoder::MICRO_BATCH;
 use crate::model::shape::{DELTA_CHUNK, DeltaNetShape, MatrixGroup, ModelShape, Part};
 use crate::weights::block_type::block_type;
 
+mod card;
+
 /// Tokens that prefill runs at once: activations never span more.
 pub const PREFILL_CHUNK_TOKENS: u64 = MICRO_BATCH as u64;
 
@@ -20,6 +22,15 @@ const PROGRAM_BYTES: u64 = 128 << 20;
 
 /// Bytes of an f32: norms, biases, activations, recurrent state.
 const F32: u64 = 4;
+
+/// Whose kernels run, and so what lies between the weights and the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// The processor's, and those of devices without kernels of their own.
+    Processor,
+    /// An NVIDIA card's.
+    Card,
+}
 
 /// How a model is held in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +41,14 @@ pub struct Layout {
     pub dtype_bytes: u64,
     /// Bytes of a key or value in the cache.
     pub kv_bytes_per_value: u64,
+    /// Where it runs.
+    pub kernels: Kernels,
 }
 
 impl Layout {
-    /// Unquantized weights and cache in 16 bits, as the hub's files have them.
+    /// Unquantized weights and cache in 16 bits, as the hub's files have them, on the processor.
     pub fn half(quantization: Quantization) -> Self {
-        Self { quantization, dtype_bytes: 2, kv_bytes_per_value: 2 }
+        Self { quantization, dtype_bytes: 2, kv_bytes_per_value: 2, kernels: Kernels::Processor }
     }
 }
 
@@ -49,9 +62,9 @@ pub struct Need {
     pub packing: u64,
     /// Keys and values of the context, and the state that does not grow with it.
     pub cache: u64,
-    /// One prefill chunk in f32: the residual stream, one layer's projections, the scores of one block
+    /// On the processor one prefill chunk in f32: the residual stream, one layer's projections, the scores of one block
     /// of query rows against the whole context, what a gated delta net holds of its chunks, one row of
-    /// logits; and the program itself.
+    /// logits; and the program itself. On a card what its kernels hand on, for a longer chunk.
     pub activations: u64,
     /// The largest matrix in f32, held while it is converted or quantized for an accelerator; gone before the first
     /// request. The CPU converts some rows at a time.
@@ -157,21 +170,26 @@ pub fn needed_bytes(shape: &ModelShape, layout: Layout, context: u64) -> Need {
         weights: weight_bytes(shape, layout.quantization, layout.dtype_bytes),
         packing: matrices.iter().map(|m| packing_bytes(m, layout.quantization)).sum(),
         cache: context * shape.kv_bytes_per_token(layout.kv_bytes_per_value) + shape.constant_state_bytes(),
-        activations: activation_bytes(shape, context),
+        activations: match layout.kernels {
+            Kernels::Processor => activation_bytes(shape, context),
+            Kernels::Card => card::activation_bytes(shape, layout, context),
+        },
         loading: matrices.iter().map(|m| m.rows * m.row_length as u64 * F32).max().unwrap_or(0),
     }
 }
 
 /// The longest context that fits `memory_bytes`, at most the model's own limit; `None` if not one token does.
 pub fn largest_context(shape: &ModelShape, layout: Layout, memory_bytes: u64) -> Option<u64> {
-    let empty = needed_bytes(shape, layout, 0);
-    let running = empty.weights + empty.packing + empty.cache + empty.activations;
-    if empty.peak() > memory_bytes {
-        return None;
+    let fits = |context: u64| needed_bytes(shape, layout, context).peak() <= memory_bytes;
+    let (mut fitting, mut beyond) = (0, shape.max_positions as u64 + 1);
+    while beyond - fitting > 1 {
+        let between = fitting + (beyond - fitting) / 2;
+        match fits(between) {
+            true => fitting = between,
+            false => beyond = between,
+        }
     }
-    let per_token = shape.kv_bytes_per_token(layout.kv_bytes_per_value) + score_bytes_per_token(shape);
-    let fits = memory_bytes.saturating_sub(running) / per_token;
-    Some(fits.min(shape.max_positions as u64)).filter(|tokens| *tokens > 0)
+    Some(fitting).filter(|tokens| *tokens > 0)
 }
 
 #[cfg(test)]

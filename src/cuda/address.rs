@@ -42,6 +42,10 @@ fn in_memory(storage: &CpuStorage) -> Result<u64> {
 pub fn output(shape: &[usize], like: &Tensor, dtype: DType) -> Result<Tensor> {
     let taken = scratch::next(shape, dtype)?;
     #[cfg(test)]
+    if super::on_host::runs_only_some_blocks() {
+        return super::edge::zeros(shape, dtype);
+    }
+    #[cfg(test)]
     if like.device().is_cpu() {
         let poison = match dtype {
             DType::U32 => Tensor::full(u32::MAX, shape, like.device())?,

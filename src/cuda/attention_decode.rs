@@ -10,6 +10,8 @@ use candle_core::{DType, Result, Tensor};
 use super::address::{address, output};
 use super::launch::{Launch, suffix};
 
+#[cfg(test)]
+pub(super) mod edge;
 pub(super) mod shape;
 #[cfg(test)]
 pub(super) mod tests;

@@ -12,6 +12,8 @@ use super::attention_decode::shape::Shape;
 use super::launch::{Launch, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod tests;
 
 /// Threads of a block.

@@ -11,12 +11,14 @@ use super::delta_step::{DeltaMemory, DeltaShape, DeltaWeights, Projected, check,
 use super::launch::{Launch, THREADS, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod tests;
 
 /// Tokens of a chunk.
 const CHUNK: usize = 64;
 /// Tokens whose intermediates are held at once: 56 kB each for 16 key heads and 32 value heads of 128.
-const SEGMENT: usize = 2048;
+pub const SEGMENT: usize = 2048;
 /// Dimensions of a query, key or value at most.
 pub const MOST_DIM: usize = 128;
 /// Tokens that a warp convolves, and warps of a block where a warp has its own work.
@@ -36,8 +38,8 @@ pub enum Products {
 
 /// Mixes the tokens after what `state` holds, to (tokens, value_heads · value_dim) in their type; `state` moves on.
 ///
-/// All in f32, rounded once; the recurrence of a chunk as `products` say. Errors if shapes or types do not fit, or
-/// beyond 128 dimensions a head.
+/// All in f32, rounded once; the recurrence of a chunk as `products` say. Errors if shapes or types do not fit,
+/// beyond 128 dimensions a head, and for so many heads that a segment's scores are 2³¹.
 pub fn mix(
     projected: &Projected<'_>,
     weights: &DeltaWeights<'_>,
@@ -47,6 +49,12 @@ pub fn mix(
 ) -> Result<Tensor> {
     let tokens = check(projected, weights, state, shape, MOST_DIM)?;
     let x = projected.qkv;
+    if shape.value_heads * tokens.min(SEGMENT).next_multiple_of(CHUNK) * CHUNK > i32::MAX as usize {
+        candle_core::bail!(
+            "{} heads of a delta net are too many for {tokens} tokens at once",
+            shape.value_heads
+        );
+    }
     let out = output(&[tokens, shape.value_channels()], x, x.dtype())?;
     for first in (0..tokens).step_by(SEGMENT) {
         let count = SEGMENT.min(tokens - first);

@@ -11,6 +11,8 @@ use super::address::{address, output};
 use super::launch::{Argument, Launch, suffix};
 
 #[cfg(test)]
+pub(super) mod edge;
+#[cfg(test)]
 pub(super) mod recurrence;
 #[cfg(test)]
 mod tests;

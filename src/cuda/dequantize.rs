@@ -49,6 +49,7 @@ mod tests {
     use half::{bf16, f16};
 
     use super::*;
+    use crate::cuda::edge::{UNSIGNED, last, put, taken, zeros};
     use crate::cuda::on_host;
 
     fn bits(x: &Tensor) -> Vec<u32> {
@@ -99,5 +100,29 @@ mod tests {
         assert_eq!(bits(&all), bits(&want));
         assert!(dequantize_into(from, BlockKind::Q4K, &tile).is_err());
         assert!(dequantize_into(from + 2, BlockKind::Q8_0, &tile).is_err());
+    }
+
+    #[test]
+    fn weights_beyond_two_to_the_thirty_second_are_widened() {
+        let (rows, columns) = (UNSIGNED / 4096 + 1, 4096);
+        for dtype in [GgmlDType::Q8_0, GgmlDType::Q4K] {
+            let kind = BlockKind::of(dtype).unwrap();
+            let values = Tensor::randn(0f32, 1.0, (1, columns), &Device::Cpu).unwrap();
+            let row = QTensor::quantize(&values, dtype).unwrap();
+            let stored = Tensor::new(&*row.data().unwrap(), &Device::Cpu).unwrap();
+            let blocks = zeros(&[rows * kind.row_bytes(columns)], DType::U8).unwrap();
+            put(&blocks, (rows - 1) * kind.row_bytes(columns), &stored);
+            let widen = |from: &Tensor, rows: usize| {
+                dequantize(address(from).unwrap(), kind, rows, columns, &values, DType::BF16).unwrap()
+            };
+            let far = on_host::only_blocks(last, || widen(&blocks, rows));
+            let near = on_host::with(|| widen(&stored, 1));
+            // A block of threads takes 2,048 weights.
+            assert_eq!(
+                taken(&far, rows * columns - 2048, 2048),
+                taken(&near, columns - 2048, 2048),
+                "{kind:?}"
+            );
+        }
     }
 }

@@ -13,6 +13,8 @@ pub mod delta_step;
 pub mod dequantize;
 #[cfg(feature = "cuda")]
 pub mod device;
+#[cfg(test)]
+mod edge;
 pub mod experts;
 pub mod gemv;
 pub mod launch;

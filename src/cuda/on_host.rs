@@ -2,10 +2,12 @@
 
 #![expect(unsafe_code, reason = "a library is loaded, and kernels are called with addresses")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::process::Command;
+use std::ptr::null;
+use std::rc::Rc;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use candle_core::Result;
@@ -15,10 +17,25 @@ use super::launch::Launch;
 
 thread_local! {
     static ASKED_FOR: Cell<bool> = const { Cell::new(false) };
+    static CHOSEN: RefCell<Option<Rc<Chosen>>> = const { RefCell::new(None) };
 }
 
-type Run =
-    unsafe extern "C" fn(*const c_char, *const u32, *const u32, u32, c_int, *const *const c_void) -> c_int;
+/// A block's place in its grid.
+pub type Block = [u32; 3];
+
+/// Which blocks of a launch run.
+type Chosen = dyn Fn(&Launch) -> Vec<Block>;
+
+type Run = unsafe extern "C" fn(
+    *const c_char,
+    *const u32,
+    *const u32,
+    u32,
+    c_int,
+    *const *const c_void,
+    *const u32,
+    u32,
+) -> c_int;
 
 /// Runs `work` with the kernels serving tensors of the processor, on this thread.
 pub fn with<R>(work: impl FnOnce() -> R) -> R {
@@ -26,6 +43,20 @@ pub fn with<R>(work: impl FnOnce() -> R) -> R {
     let result = work();
     ASKED_FOR.set(before);
     result
+}
+
+/// As [`with`], of shapes that are too large to be walked: of each launch only the blocks that `chosen` names run, and
+/// outputs begin as zeros, which take memory only where something is written.
+pub fn only_blocks<R>(chosen: impl Fn(&Launch) -> Vec<Block> + 'static, work: impl FnOnce() -> R) -> R {
+    CHOSEN.set(Some(Rc::new(chosen)));
+    let result = with(work);
+    CHOSEN.set(None);
+    result
+}
+
+/// Whether this thread is inside [`only_blocks`].
+pub fn runs_only_some_blocks() -> bool {
+    CHOSEN.with_borrow(Option::is_some)
 }
 
 /// Whether this thread is inside [`with`].
@@ -40,11 +71,17 @@ pub fn launch(launch: &Launch) -> Result<()> {
     let name = CString::new(launch.kernel.as_str()).map_err(candle_core::Error::wrap)?;
     let words: Vec<Vec<u64>> = launch.arguments.iter().map(|argument| argument.words()).collect();
     let arguments: Vec<*const c_void> = words.iter().map(|words| words.as_ptr().cast()).collect();
+    let chosen = CHOSEN.with_borrow(Clone::clone).map(|chosen| chosen(launch));
+    let (blocks, count) = match &chosen {
+        Some(blocks) => (blocks.as_ptr().cast(), blocks.len() as u32),
+        None => (null(), 0),
+    };
     // SAFETY: the library is the one built below, and addresses are of tensors that the caller holds.
     let status = unsafe {
         let run: Symbol<'_, Run> = library().get(b"run_on_host").map_err(candle_core::Error::wrap)?;
         let (grid, block) = (launch.grid.as_ptr(), launch.block.as_ptr());
-        run(name.as_ptr(), grid, block, launch.shared_bytes, launch.overlaps.into(), arguments.as_ptr())
+        let overlaps = launch.overlaps.into();
+        run(name.as_ptr(), grid, block, launch.shared_bytes, overlaps, arguments.as_ptr(), blocks, count)
     };
     match status {
         0 => Ok(()),

@@ -9,6 +9,8 @@ use super::address::address;
 use super::launch::{Launch, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod tests;
 
 /// Heads that a block takes, one a warp.

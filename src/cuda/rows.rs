@@ -12,6 +12,8 @@ use super::address::{address, output};
 use super::launch::{Launch, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 pub(super) mod tests;
 
 /// Numbers that one launch takes at most.
@@ -127,6 +129,9 @@ impl Norm {
             candle_core::bail!(
                 "a norm of {x:?} needs a weight of its last dimension beside it, not {weight:?}"
             );
+        }
+        if dim > AT_ONCE {
+            candle_core::bail!("rows of {dim} numbers are too long for a norm: {AT_ONCE} at most");
         }
         if kind != dtype && kind != DType::F32 {
             candle_core::bail!("a norm of {dtype:?} needs a weight of that type or of f32, not of {kind:?}");

@@ -11,21 +11,28 @@ use super::address::{address, output};
 use super::launch::{Launch, THREADS, suffix};
 
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod tests;
 
 /// Blocks that search the logits at most; their winners are then one block's to compare.
 const SEARCHING: usize = 256;
+/// Logits at most: what a thread counts on to stays an `int`.
+const MOST_VOCAB: usize = 1 << 30;
 /// Threads of a block that copies a part of a row.
 const COPYING: u32 = 128;
 
 /// Writes to `token` (1,) u32 the index of the first greatest of `logits`, (1, vocab) or (vocab,).
 ///
 /// What is no number is never chosen; if nothing is one, the token is 0. Errors if a shape or type does not
-/// fit.
+/// fit, or beyond 2³⁰ logits.
 pub fn greedy(logits: &Tensor, token: &Tensor) -> Result<()> {
     let (dtype, vocab) = (logits.dtype(), logits.elem_count());
     if vocab == 0 || logits.dims().last() != Some(&vocab) {
         candle_core::bail!("the next token is chosen from one row of logits, not from {logits:?}");
+    }
+    if vocab > MOST_VOCAB {
+        candle_core::bail!("the next token is chosen from {MOST_VOCAB} logits at most, not from {vocab}");
     }
     one_count(token)?;
     let packs = vocab.div_ceil(16 / dtype.size_in_bytes());

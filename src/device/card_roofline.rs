@@ -12,14 +12,19 @@ use super::roofline::{Measured, Roofline};
 use crate::clock::Clock;
 use crate::cuda::gemv::{self, Factor, Weights};
 
-/// Bytes that are copied in a pass: far beyond any cache of a card.
-const COPY_BYTES: usize = 1 << 30;
+/// How much is moved and multiplied in a pass.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Bytes that are copied.
+    copied: usize,
+    /// Shape of the matrix that one row is multiplied with.
+    gemv: [usize; 2],
+    /// Rows and columns of the square matrices that are multiplied.
+    square: usize,
+}
 
-/// Shape of the matrix that one row is multiplied with: about 400 MB in 16 bits.
-const GEMV: [usize; 2] = [49_152, 4_096];
-
-/// Rows and columns of the square matrices that are multiplied.
-const SQUARE: usize = 8_192;
+/// Far beyond any cache of a card; the matrix has about 400 MB in 16 bits.
+const OF_A_CARD: Sizes = Sizes { copied: 1 << 30, gemv: [49_152, 4_096], square: 8_192 };
 
 /// Passes of each measurement, after one that is not counted.
 const PASSES: u32 = 20;
@@ -32,12 +37,17 @@ const OPERANDS: [(&str, DType); 3] = [("bf16", DType::BF16), ("f16", DType::F16)
 /// What a card cannot do, bf16 on old ones or more than its memory holds, is missing. Errors if the device
 /// fails otherwise.
 pub fn probe(clock: &dyn Clock, device: &Device) -> Result<Roofline> {
+    probe_with(clock, device, OF_A_CARD)
+}
+
+fn probe_with(clock: &dyn Clock, device: &Device, sizes: Sizes) -> Result<Roofline> {
     let matmul = OPERANDS.into_iter().filter_map(|(name, dtype)| {
-        let rate = products(clock, device, dtype).ok().flatten();
+        let rate = products(clock, device, dtype, sizes.square).ok().flatten();
         rate.map(|rate| (name.to_owned(), rate))
     });
     let matmul = matmul.collect();
-    let moved = [copy(clock, device, COPY_BYTES).ok().flatten(), gemv(clock, device, GEMV).ok().flatten()];
+    let moved =
+        [copy(clock, device, sizes.copied).ok().flatten(), gemv(clock, device, sizes.gemv).ok().flatten()];
     let bandwidth = moved.into_iter().flatten().max_by(|a, b| a.per_s.total_cmp(&b.per_s));
     device.synchronize()?;
     Ok(Roofline { bandwidth, matmul, threads: 0, isa: String::new() })
@@ -60,12 +70,12 @@ fn gemv(clock: &dyn Clock, device: &Device, [rows, columns]: [usize; 2]) -> Resu
 }
 
 /// FLOPs of a product of two square matrices.
-fn products(clock: &dyn Clock, device: &Device, dtype: DType) -> Result<Option<Measured>> {
-    let a = Tensor::rand(-1f32, 1.0, (SQUARE, SQUARE), device)?.to_dtype(dtype)?;
-    let b = Tensor::rand(-1f32, 1.0, (SQUARE, SQUARE), device)?.to_dtype(dtype)?;
+fn products(clock: &dyn Clock, device: &Device, dtype: DType, size: usize) -> Result<Option<Measured>> {
+    let a = Tensor::rand(-1f32, 1.0, (size, size), device)?.to_dtype(dtype)?;
+    let b = Tensor::rand(-1f32, 1.0, (size, size), device)?.to_dtype(dtype)?;
     let time = best(clock, device, || a.matmul(&b).map(|_| ()))?;
     let what = format!("{} matrix product", dtype.as_str());
-    Ok(rate(2.0 * (SQUARE as f64).powi(3), time, &what))
+    Ok(rate(2.0 * (size as f64).powi(3), time, &what))
 }
 
 /// The shortest of [`PASSES`] passes.
@@ -91,7 +101,7 @@ fn rate(work: f64, time: Duration, what: &str) -> Option<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{ManualClock, SystemClock};
+    use crate::clock::ManualClock;
     use crate::cuda::on_host;
 
     #[test]
@@ -108,11 +118,43 @@ mod tests {
         assert_eq!(rate(1e9, Duration::ZERO, "work"), None);
     }
 
+    /// A clock that goes on by a millisecond whenever it is read.
+    #[derive(Default)]
+    struct Ticking(ManualClock);
+
+    impl Clock for Ticking {
+        fn now(&self) -> Duration {
+            self.0.advance(Duration::from_millis(1));
+            self.0.now()
+        }
+    }
+
     #[test]
-    fn a_copy_counts_what_is_read_and_what_is_written_and_a_product_its_weights() {
-        let clock = SystemClock::default();
-        assert!(copy(&clock, &Device::Cpu, 1 << 16).unwrap().is_some_and(|rate| rate.per_s > 1e6));
-        let product = on_host::with(|| gemv(&clock, &Device::Cpu, [8, 64])).unwrap();
-        assert!(product.is_some_and(|rate| rate.per_s > 1.0 && rate.what == "bf16 matrix times one row"));
+    fn a_copy_counts_what_is_read_and_what_is_written_a_row_its_weights_and_a_product_its_flops() {
+        let clock = Ticking::default();
+        let per_s = |rate: Result<Option<Measured>>| rate.unwrap().unwrap().per_s;
+        let near = |got: f64, expected: f64| assert!((got / expected - 1.0).abs() < 1e-9, "{got} {expected}");
+        near(per_s(copy(&clock, &Device::Cpu, 1 << 16)), 1000.0 * f64::from(2 << 16));
+        let row = on_host::with(|| gemv(&clock, &Device::Cpu, [8, 64]));
+        near(per_s(row), 1000.0 * (8.0 * 64.0 * 2.0));
+        near(per_s(products(&clock, &Device::Cpu, DType::F32, 16)), 1000.0 * (2.0 * 16.0 * 16.0 * 16.0));
+    }
+
+    #[test]
+    fn the_faster_way_to_move_bytes_is_the_bandwidth_and_each_type_has_its_products() {
+        let probe = |sizes| on_host::with(|| probe_with(&Ticking::default(), &Device::Cpu, sizes)).unwrap();
+        let of = |copied, gemv| Sizes { copied, gemv, square: 16 };
+        let copied = probe(of(1 << 16, [8, 64])).bandwidth.unwrap();
+        assert_eq!((copied.what.as_str(), copied.passes), ("copy", PASSES));
+        let few = probe(of(16, [8, 64]));
+        assert_eq!(few.bandwidth.unwrap().what, "bf16 matrix times one row");
+        assert!(few.matmul.keys().eq(["bf16", "f16", "f32"]) && few.threads == 0 && few.isa.is_empty());
+    }
+
+    #[test]
+    fn where_the_clock_does_not_move_nothing_is_known() {
+        let sizes = Sizes { copied: 16, gemv: [8, 64], square: 16 };
+        let still = on_host::with(|| probe_with(&ManualClock::default(), &Device::Cpu, sizes)).unwrap();
+        assert!(still.bandwidth.is_none() && still.matmul.is_empty());
     }
 }

@@ -43,6 +43,11 @@ pub enum HeadsKnown {
     No,
 }
 
+/// Whether kernels for cards know heads of `dim` dimensions.
+pub fn known_on_card(dim: usize) -> HeadsKnown {
+    if on_cuda::knows(dim) { HeadsKnown::Yes } else { HeadsKnown::No }
+}
+
 /// Projections of one attention layer.
 #[derive(Clone, Debug)]
 pub struct Attention {

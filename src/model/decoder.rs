@@ -18,7 +18,7 @@ use crate::cuda;
 pub const MICRO_BATCH: usize = 512;
 
 /// The same on a card, which needs long products to be busy, and has room for some hundreds of MiB.
-const WIDE_BATCH: usize = 4096;
+pub const WIDE_BATCH: usize = 4096;
 
 /// A whole model.
 #[derive(Debug)]

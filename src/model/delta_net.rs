@@ -25,6 +25,7 @@ use super::delta_state::{DeltaHeads, DeltaState};
 use super::kernels::{SplitHeads, causal_conv, chunk_decay, chunk_inverse, delta_step, silu_mul};
 use super::linear::Linear;
 use super::norm::RmsNorm;
+pub use crate::cuda::delta_chunks::SEGMENT as CARD_SEGMENT;
 
 mod on_cpu;
 mod on_cuda;

@@ -16,6 +16,8 @@ use crate::cuda;
 
 mod on_cuda;
 
+pub use on_cuda::TILE as CARD_TILE;
+
 /// Weights of a matrix, (out, in).
 #[derive(Clone, Debug)]
 pub enum Matrix {

@@ -36,3 +36,31 @@ impl Position {
         self.on_device.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::on_host;
+    use candle_core::{DType, Device};
+
+    fn told(position: &Position) -> Option<Vec<u32>> {
+        position.on_device().map(|number| number.to_vec1().unwrap())
+    }
+
+    #[test]
+    fn a_card_is_told_the_number_and_a_processor_is_not() {
+        let ids = Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap();
+        let new = || Position::new(41, &ids).unwrap();
+        let (here, there) = (new(), on_host::with(new));
+        assert_eq!((here.first(), told(&here)), (41, None));
+        assert_eq!((there.first(), told(&there)), (41, Some(vec![41])));
+    }
+
+    #[test]
+    fn a_number_that_is_held_is_read_where_it_lies() {
+        let number = Tensor::zeros(1, DType::U32, &Device::Cpu).unwrap();
+        let position = Position::held_by(&number, 7);
+        number.slice_set(&Tensor::new(&[9u32], &Device::Cpu).unwrap(), 0, 0).unwrap();
+        assert_eq!((position.first(), told(&position)), (7, Some(vec![9])));
+    }
+}

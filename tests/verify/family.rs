@@ -8,17 +8,20 @@ use crate::{difference, names};
 use candle_core::{DType, Device, Tensor};
 
 /// All fixtures but those of far positions: one folder each under `tests/fixtures`.
-pub const FAMILY: [&str; 14] = [
+pub const FAMILY: [&str; 17] = [
     "qwen2",
     "qwen2_moe",
     "qwen3",
     "qwen3_5",
     "qwen3_5_even",
+    "qwen3_5_heads_256",
     "qwen3_5_irregular",
     "qwen3_5_moe",
     "qwen3_5_moe_wrapped",
     "qwen3_5_uneven",
     "qwen3_5_wrapped",
+    "qwen3_heads_128",
+    "qwen3_heads_64",
     "qwen3_moe",
     "qwen3_moe_raw",
     "qwen3_next",

@@ -3,9 +3,10 @@
 use candle_core::Device;
 
 use super::fits::Candidate;
-use crate::catalog::memory::Layout;
+use crate::catalog::memory::{Kernels, Layout};
 use crate::cli::Quantization;
 use crate::config::RunConfig;
+use crate::device::select::DeviceChoice;
 use crate::engine::Engine as _;
 use crate::engine::candle::CandleEngine;
 use crate::engine::load::OpenModel;
@@ -82,7 +83,11 @@ pub fn label(quantization: Quantization, file: Option<&str>) -> String {
 /// How an arm is held in memory.
 pub fn layout(config: &RunConfig, quantization: Quantization) -> Layout {
     let kv_bytes_per_value = config.kv_bytes_per_value(quantization);
-    Layout { quantization, dtype_bytes: config.dtype_bytes(), kv_bytes_per_value }
+    let kernels = match config.device {
+        DeviceChoice::Cuda(_) => Kernels::Card,
+        DeviceChoice::Cpu | DeviceChoice::Metal => Kernels::Processor,
+    };
+    Layout { quantization, dtype_bytes: config.dtype_bytes(), kv_bytes_per_value, kernels }
 }
 
 /// Opens the files of every model: a damaged one is found before the first is measured.

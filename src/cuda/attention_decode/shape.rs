@@ -66,6 +66,12 @@ impl Shape {
             let (q, cache) = (q.dims(), keys.dims());
             candle_core::bail!("attention of queries {q:?} with {heads} heads over a cache of {cache:?}");
         }
+        if width.max(capacity.saturating_mul(dim)) > i32::MAX as usize {
+            candle_core::bail!(
+                "attention of rows of {width} numbers over heads of {capacity} positions by {dim}: a row, and a head's \
+                 cache, have 2^31 numbers at most; make the cache smaller"
+            );
+        }
         if position.dims() != [1] || position.dtype() != DType::U32 {
             candle_core::bail!("a position is one u32, not {:?} of {:?}", position.shape(), position.dtype());
         }

@@ -2,8 +2,6 @@
 //! attentions' tests are made of.
 
 use candle_core::{D, Device, IndexOp as _};
-use half::bf16;
-use half::vec::HalfBitsVecExt as _;
 
 use super::*;
 use crate::cuda::on_host;
@@ -168,28 +166,6 @@ fn a_position_beyond_the_cache_is_its_last() {
     for (keys, values) in [(&keys, &values), (&values, &keys)] {
         let got = on_host::with(|| attend_one(&q, keys, values, &at(70_000), 1)).unwrap();
         assert_eq!(numbers(&got), numbers(values)); // the one key has all the weight
-    }
-}
-
-/// A cache of `dims` in bf16 that takes memory only where something is written: `rows` positions of each
-/// head.
-pub(in crate::cuda) fn large_cache(dims: [usize; 3], rows: usize) -> Tensor {
-    let zeros: Vec<bf16> = vec![0u16; dims.iter().product()].reinterpret_into();
-    let cache = Tensor::from_vec(zeros, &dims, &Device::Cpu).unwrap();
-    cache.slice_set(&random(5, &[dims[0], rows, dims[2]], 1.0, DType::BF16, 0), 1, 0).unwrap();
-    cache
-}
-
-#[test]
-fn caches_of_more_than_2_31_numbers_are_read_where_they_are() {
-    // The last head begins at number 2^31.
-    let (cache, q) = (large_cache([9, 1 << 22, 64], 40), random(6, &[1, 9 * 64], 1.0, DType::BF16, 0));
-    let expected = plain(&q, &cache, &cache, 39, 9);
-    for unit in [Unit::TensorCores, Unit::Plain] {
-        let got = on_host::with(|| attend_one_on(unit, &q, [&cache, &cache], &at(39), 9)).unwrap();
-        for (got, expected) in numbers(&got).into_iter().zip(&expected) {
-            assert!((got - expected).abs() < 0.01, "{unit:?}: {got} instead of {expected}");
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use candle_core::DType;
 
 use super::*;
-use crate::cuda::attention_decode::tests::{Case, HEADS, KINDS, at, cache, large_cache, plain};
+use crate::cuda::attention_decode::tests::{Case, HEADS, KINDS, at, cache, plain};
 use crate::cuda::on_host;
 use crate::cuda::rows::tests::{numbers, random};
 
@@ -78,19 +78,6 @@ fn growing_scores_are_followed() {
             for (got, expected) in got.into_iter().zip(plain(&q, &keys, &values, 180, 1)) {
                 assert!((got - expected).abs() < 0.02, "{kind:?} {slope}: {got} instead of {expected}");
             }
-        }
-    }
-}
-
-#[test]
-fn caches_of_more_than_2_31_numbers_are_read_where_they_are() {
-    // The last head begins at number 2^31.
-    let (cache, q) = (large_cache([9, 1 << 22, 64], 40), random(6, &[3, 9 * 64], 1.0, DType::BF16, 0));
-    let expected = plain(&q, &cache, &cache, 37, 9);
-    for unit in [Unit::TensorCores, Unit::Plain] {
-        let got = on_host::with(|| attend_many_on(unit, &q, [&cache, &cache], &at(37), 9)).unwrap();
-        for (got, expected) in numbers(&got).into_iter().zip(&expected) {
-            assert!((got - expected).abs() < 0.01, "{unit:?}: {got} instead of {expected}");
         }
     }
 }

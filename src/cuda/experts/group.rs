@@ -6,6 +6,9 @@ use super::route::Routes;
 use crate::cuda::address::{address, output};
 use crate::cuda::launch::Launch;
 
+/// Pairs at most: each expert's block walks them all.
+pub(super) const MOST_PAIRS: usize = 1 << 24;
+
 /// Pairs of token and pick by expert, and the tiles that a grouped product works through. A pair is token · used + pick.
 #[derive(Clone, Debug)]
 pub struct Groups {
@@ -21,12 +24,17 @@ pub struct Groups {
 
 /// Sorts the pairs of `routes`, which must be of `experts` experts, for tiles of `rows` rows.
 ///
-/// Errors above 1,024 experts, and from 2³¹ pairs.
+/// Errors above 1,024 experts, and above 2²⁴ pairs.
 pub fn group(routes: &Routes, experts: usize, rows: usize) -> Result<Groups> {
     let pairs_count = routes.experts.elem_count();
     if experts == 0 || experts > 1024 || rows == 0 {
         candle_core::bail!(
             "pairs are sorted by 1 to 1,024 experts and into tiles of rows, not by {experts} into {rows}"
+        );
+    }
+    if pairs_count > MOST_PAIRS {
+        candle_core::bail!(
+            "{pairs_count} pairs of token and expert are too many: take fewer tokens at a time"
         );
     }
     // Each expert wastes less than one tile.

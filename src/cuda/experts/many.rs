@@ -55,17 +55,9 @@ fn has_tensor_cores(device: &Device) -> Result<bool> {
 
 pub(super) fn mix(x: &Tensor, table: &Table, routes: &Routes, units: Units) -> Result<Tensor> {
     let (tokens, used) = (table.tokens_of(x, routes)?, routes.experts.dim(1)?);
-    let (hidden, width) = (table.hidden(), table.middle());
-    let rows = match units {
-        Units::Plain => PLAIN_ROWS,
-        Units::Tensor(rows) => rows,
-    };
-    let groups = group(routes, table.experts(), rows)?;
-    let products = Products { table, groups: &groups, units, used };
-    let middle = output(&[tokens * used, width], x, x.dtype())?;
-    products.run("gate_up", x, &middle, width.div_ceil(STRIP / 2))?;
-    let made = output(&[tokens * used, hidden], x, x.dtype())?;
-    products.run("down", &middle, &made, hidden.div_ceil(STRIP))?;
+    let hidden = table.hidden();
+    let products = Products::new(table, routes, units)?;
+    let made = products.down(&products.rising(x)?)?;
     let out = output(&[tokens, hidden], x, x.dtype())?;
     let threads = tokens * hidden.div_ceil(8);
     Launch::new(format!("experts_mix_{}", suffix(x.dtype())?), threads.div_ceil(THREADS as usize), THREADS)?
@@ -79,14 +71,40 @@ pub(super) fn mix(x: &Tensor, table: &Table, routes: &Routes, units: Units) -> R
     Ok(out)
 }
 
-struct Products<'a> {
+/// The two grouped products of some routes.
+pub(super) struct Products<'a> {
     table: &'a Table,
-    groups: &'a Groups,
+    groups: Groups,
     units: Units,
     used: usize,
 }
 
-impl Products<'_> {
+impl<'a> Products<'a> {
+    pub(super) fn new(table: &'a Table, routes: &Routes, units: Units) -> Result<Self> {
+        let rows = match units {
+            Units::Plain => PLAIN_ROWS,
+            Units::Tensor(rows) => rows,
+        };
+        let groups = group(routes, table.experts(), rows)?;
+        Ok(Self { table, groups, units, used: routes.experts.dim(1)? })
+    }
+
+    /// Rows of `x` to (pairs, middle), by expert.
+    pub(super) fn rising(&self, x: &Tensor) -> Result<Tensor> {
+        let width = self.table.middle();
+        let middle = output(&[self.groups.pairs.dim(0)?, width], x, x.dtype())?;
+        self.run("gate_up", x, &middle, width.div_ceil(STRIP / 2))?;
+        Ok(middle)
+    }
+
+    /// Rows of the middle to (pairs, hidden), by token and pick.
+    pub(super) fn down(&self, middle: &Tensor) -> Result<Tensor> {
+        let hidden = self.table.hidden();
+        let made = output(&[self.groups.pairs.dim(0)?, hidden], middle, middle.dtype())?;
+        self.run("down", middle, &made, hidden.div_ceil(STRIP))?;
+        Ok(made)
+    }
+
     /// `which` is gate_up or down.
     fn run(&self, which: &str, x: &Tensor, out: &Tensor, strips: usize) -> Result<()> {
         let (blocks, kind) = match self.table.form() {

@@ -3,6 +3,8 @@
 //! Comes in: a router's scores, rows of tokens, and a [`Table`] of the experts' matrices. Goes out: the weighted sum of
 //! what the chosen experts made of each token. Not here: the product that scores, and a shared expert.
 
+#[cfg(test)]
+mod edge;
 mod group;
 mod many;
 mod one;

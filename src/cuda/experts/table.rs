@@ -6,6 +6,9 @@ use super::route::Routes;
 use crate::cuda::address::address;
 use crate::cuda::gemv::{BlockKind, Weights};
 
+/// Numbers of a row at most: rows and columns are counted in an `int`, by strips beyond the last.
+const MOST_WIDTH: usize = 1 << 24;
+
 /// The matrices of one expert.
 #[derive(Clone, Copy, Debug)]
 pub struct Expert<'a> {
@@ -52,6 +55,9 @@ impl Table {
         };
         if hidden == 0 || middle == 0 {
             candle_core::bail!("experts of {hidden} and {middle} numbers: neither can be 0");
+        }
+        if hidden.max(middle) > MOST_WIDTH {
+            candle_core::bail!("experts of {hidden} and {middle} numbers are too wide: {MOST_WIDTH} at most");
         }
         let form = first.form()?;
         let mut addresses = Vec::with_capacity(3 * experts.len());

@@ -4,6 +4,8 @@
 //! for each. x is rounded to 8 bits once for all blocks ([`levels()`]). Not here: products of many rows, which
 //! are cuBLAS's after [`super::dequantize`], and those of experts ([`super::experts`]).
 
+#[cfg(test)]
+mod edge;
 mod kind;
 mod launches;
 mod levels;

@@ -9,7 +9,7 @@ use crate::cuda::on_host;
 
 const TYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
-const KINDS: [GgmlDType; 8] = [
+pub(super) const KINDS: [GgmlDType; 8] = [
     GgmlDType::Q4_0,
     GgmlDType::Q4_1,
     GgmlDType::Q5_0,
@@ -32,7 +32,7 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn tensor(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
+pub(super) fn tensor(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
     let values = numbers(seed, shape.iter().product());
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }

@@ -271,25 +271,31 @@ inline __nv_bfloat16 __float2bfloat16_rn(float v) { return __float2bfloat16(v); 
 
 #define ENTRY(name) static host::Entry host_entry_##name(#name, &name)
 
-// Runs `kernel` over the grid; 0, or 1 if there is no such kernel. One that overlaps the kernel ahead, and has a block
-// that never waits for it: 2.
+// Runs `kernel` over the grid, or, unless `blocks` is null, only those `count` blocks of it, by x, y and z; 0, or 1 if
+// there is no such kernel, or 2 if it overlaps the kernel ahead and a block of it never waits for that one.
 extern "C" inline __attribute__((used, visibility("default"))) int
-run_on_host(const char* kernel, const unsigned* grid, const unsigned* size, unsigned shared, int overlaps,
-            void** args) {
+run_on_host(const char* kernel, const unsigned* grid, const unsigned* size, unsigned shared, int overlaps, void** args,
+            const unsigned* blocks, unsigned count) {
     auto entry = host::entries().find(kernel);
     if (entry == host::entries().end()) return 1;
     host::Block& block = host::block;
     block.size = {size[0], size[1], size[2]};
     block.grid = {grid[0], grid[1], grid[2]};
     block.body = [&] { entry->second(args); };
-    for (unsigned z = 0; z < grid[2]; z++)
-        for (unsigned y = 0; y < grid[1]; y++)
-            for (unsigned x = 0; x < grid[0]; x++) {
-                block.index = {x, y, z};
-                block.shared.assign(shared / 16 + 1, uint4{0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0});
-                block.has_waited = false;
-                host::run_block(kernel);
-                if (overlaps && !block.has_waited) return 2;
-            }
-    return 0;
+    bool all_wait = true;
+    const auto run = [&](unsigned x, unsigned y, unsigned z) {
+        block.index = {x, y, z};
+        block.shared.assign(shared / 16 + 1, uint4{0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0});
+        block.has_waited = false;
+        host::run_block(kernel);
+        all_wait &= block.has_waited;
+    };
+    if (blocks) {
+        for (unsigned i = 0; i < count; i++) run(blocks[3 * i], blocks[3 * i + 1], blocks[3 * i + 2]);
+    } else {
+        for (unsigned z = 0; z < grid[2]; z++)
+            for (unsigned y = 0; y < grid[1]; y++)
+                for (unsigned x = 0; x < grid[0]; x++) run(x, y, z);
+    }
+    return overlaps && !all_wait ? 2 : 0;
 }

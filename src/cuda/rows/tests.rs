@@ -30,12 +30,25 @@ pub(in crate::cuda) fn numbers(x: &Tensor) -> Vec<f32> {
     x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// What rounding to `dtype` may change, relative to a number; of f32, what sums in another order may.
+/// What rounding to the nearest of `dtype` may change, relative to the number: half a unit of the last place; of f32,
+/// what sums in another order may.
 pub(in crate::cuda) fn rounding(dtype: DType) -> f32 {
     match dtype {
         DType::BF16 => 1.0 / 256.0 + 3e-6,
         DType::F16 => 1.0 / 2048.0 + 3e-6,
         _ => 3e-6,
+    }
+}
+
+#[test]
+fn what_rounding_may_change_is_half_a_unit_of_the_last_place_and_no_more() {
+    for (dtype, unit) in [(DType::BF16, 1.0 / 128.0), (DType::F16, 1.0 / 1024.0)] {
+        // Halfway between 1 and the next number, where rounding errs most.
+        let halfway = 1.0 + unit / 2.0;
+        let x = Tensor::new(&[halfway], &Device::Cpu).unwrap();
+        let error = (numbers(&x.to_dtype(dtype).unwrap())[0] - halfway).abs() / halfway;
+        let allowed = rounding(dtype);
+        assert!(error <= allowed && error > 0.98 * allowed, "{dtype:?}: {error} of {allowed}");
     }
 }
 

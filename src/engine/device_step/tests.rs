@@ -13,6 +13,8 @@ use crate::model::shape::{
 };
 use crate::weights::precision::Precision;
 
+mod fixtures;
+
 const IDS: [u32; 7] = [3, 141, 59, 26, 53, 58, 97];
 const CAPACITY: usize = 40;
 

@@ -26,10 +26,15 @@ pub(super) fn path(device: &Device, dtype: DType) -> &'static str {
     }
 }
 
+/// Whether there are kernels for heads of `dim` dimensions.
+pub(super) fn knows(dim: usize) -> bool {
+    attention_decode::DIMS.contains(&dim)
+}
+
 impl Attention {
     /// Whether kernels for cards know heads of this size.
     pub(in crate::model) fn has_cuda_kernels(&self) -> bool {
-        attention_decode::DIMS.contains(&self.head_dim)
+        knows(self.head_dim)
     }
 
     /// Some tokens behind `before`, u32 (1,) on the device, to (tokens, heads · dim), gated; appends to `cache`.

@@ -9,7 +9,7 @@ use crate::cuda::dequantize::dequantize;
 use crate::cuda::gemv::{self, BlockKind, Factor, Weights};
 
 /// Most numbers of a widened tile: 128 MiB in 16 bits.
-const TILE: usize = 64 << 20;
+pub const TILE: usize = 64 << 20;
 
 const PACKED: &str = "the CPU's own order";
 
