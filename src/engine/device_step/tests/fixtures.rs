@@ -90,9 +90,8 @@ impl Held<'_> {
     /// `got`: logits of positions from `first` on, of which the reference has some.
     fn check(&self, first: usize, got: &Tensor, path: &str) {
         let end = first + got.dim(0).unwrap();
-        let kept = |(row, at): (usize, &usize)| {
-            (first..end).contains(at).then(|| (row as u32, (at - first) as u32))
-        };
+        let kept =
+            |(row, at): (usize, &usize)| (first..end).contains(at).then(|| (row as u32, (at - first) as u32));
         let positions = self.prompt.positions.iter().enumerate();
         let (theirs, ours): (Vec<u32>, Vec<u32>) = positions.filter_map(kept).unzip();
         assert!(!ours.is_empty(), "{path}: the reference has no logits there");
