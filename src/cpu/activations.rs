@@ -10,6 +10,7 @@ use half::bf16;
 
 use super::block::GROUP;
 use super::isa::Isa;
+use super::panel::Form;
 use super::pool::{self, Shared};
 
 /// Rows in 8 bits. All arrays are row after row.
@@ -26,6 +27,14 @@ pub(super) struct Levels {
     pub(super) scaled_sums: Vec<f32>,
 }
 
+/// What dot products of all rows begin with, for one [`Form`] of weights: see [`Levels::starts`].
+#[derive(Debug)]
+pub(super) struct Starts {
+    pub(super) form: Form,
+    /// (rows, parts)
+    numbers: Vec<i32>,
+}
+
 /// One row of [`Levels`].
 #[derive(Clone, Copy)]
 pub(super) struct LevelRow<'a> {
@@ -33,6 +42,8 @@ pub(super) struct LevelRow<'a> {
     pub(super) scales: &'a [f32],
     pub(super) negative_sums: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
+    /// (parts,): what the dot products of a part begin with; empty for weights without an offset, and for a row by itself.
+    pub(super) starts: &'a [i32],
 }
 
 /// A row in the forms that products read; the one that the weights need is there.
@@ -80,7 +91,29 @@ impl Levels {
             scales: &self.scales[row * groups..][..groups],
             negative_sums: &self.negative_sums[2 * row * groups..][..2 * groups],
             scaled_sums: &self.scaled_sums[row * groups..][..groups],
+            starts: &[],
         }
+    }
+
+    /// The negated sum of the levels of each part, times the offset of such weights: worked out once, since every
+    /// few rows of every two strips begin with it.
+    pub(super) fn starts(&self, form: Form) -> Starts {
+        let numbers = match form {
+            Form::Added => Vec::new(),
+            Form::Halves(bits) => self.negative_sums.iter().map(|sum| sum << bits).collect(),
+            Form::Offset(bits) => {
+                self.negative_sums.as_chunks().0.iter().map(|[a, b]| (a + b) << bits).collect()
+            }
+        };
+        Starts { form, numbers }
+    }
+
+    /// All rows, for weights of such a form.
+    pub(super) fn rows<'a>(&'a self, starts: &'a Starts) -> Vec<LevelRow<'a>> {
+        let rows = self.levels.len() / self.columns.max(1);
+        let parts = starts.numbers.len() / rows.max(1);
+        let of = |row: usize| LevelRow { starts: &starts.numbers[row * parts..][..parts], ..self.row(row) };
+        (0..rows).map(of).collect()
     }
 }
 

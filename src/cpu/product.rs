@@ -5,18 +5,15 @@
 
 #![expect(unsafe_code, reason = "threads fill different columns of one result")]
 
-use std::cell::RefCell;
+mod many_rows;
+
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use half::bf16;
-use half::slice::HalfBitsSliceExt;
-
-use super::activations::{Halves, Levels, Vector};
-use super::block::{BlockType, STRIP};
+use super::activations::{Levels, Vector};
+use super::block::STRIP;
 use super::isa::Isa;
 use super::packed::Packed;
-use super::panel::{Form, Scratch};
 use super::pool::{self, Shared};
 use super::tile;
 
@@ -52,7 +49,7 @@ pub fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> 
     match rows {
         0 => {}
         1 => one_row(x, &targets, isa),
-        _ => many_rows(&Rows::of(x, columns, factors, isa), &targets, isa),
+        _ => many_rows::multiply(x, columns, &targets, isa),
     }
     for (out, factor) in outputs.iter_mut().zip(factors) {
         // SAFETY: the strips of a matrix are all its rows, and every piece has written all of its own.
@@ -80,9 +77,13 @@ impl Target<'_> {
         // SAFETY: each strip of each row is written by one piece, and the output outlives them.
         let out = unsafe { self.out.part(at + first..at + last) };
         match self.factor.bias {
-            None => {
-                out.write_copy_of_slice(&numbers[..last - first]);
-            }
+            // A copy of a length that the compiler knows is two instructions.
+            None => match (out.as_chunks_mut().0, numbers.as_chunks::<{ 2 * STRIP }>().0) {
+                ([out], [numbers]) => *out = numbers.map(MaybeUninit::new),
+                _ => {
+                    out.write_copy_of_slice(&numbers[..last - first]);
+                }
+            },
             Some(bias) => {
                 for ((y, n), b) in out.iter_mut().zip(numbers).zip(&bias[first..last]) {
                     y.write(n + b);
@@ -124,110 +125,12 @@ fn places<'a, 'b>(
     })
 }
 
-/// Many rows, in every form that one of the matrices reads.
-struct Rows<'a> {
-    count: usize,
-    columns: usize,
-    numbers: &'a [f32],
-    levels: Option<Levels>,
-    halves: Option<Halves>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(x: &'a [f32], columns: usize, factors: &[Factor<'_>], isa: Isa) -> Self {
-        let any = |test: &dyn Fn(BlockType) -> bool| factors.iter().any(|factor| test(factor.matrix.kind()));
-        let bf16 = isa == Isa::Avx512Bf16 && any(&|kind| kind == BlockType::BF16);
-        Self {
-            count: x.len() / columns,
-            columns,
-            numbers: x,
-            levels: any(&BlockType::is_quantized).then(|| Levels::of(x, columns, isa)),
-            halves: bf16.then(|| Halves::of(x, columns, isa)),
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-fn many_rows(x: &Rows<'_>, targets: &[Target<'_>], isa: Isa) {
-    let pairs: usize = targets.iter().map(|target| pairs_of(target.factor.matrix)).sum();
-    // Where matrices are too small to go round, rows are parted too, and their weights made ready more than once.
-    let parts = (4 * pool::threads()).div_ceil(pairs.max(1)).min(x.count.div_ceil(24));
-    let step = x.count.div_ceil(parts.max(1));
-    pool::run(pairs * parts.max(1), |piece| {
-        let (pair, part) = (piece % pairs, piece / pairs);
-        let rows = (part * step).min(x.count)..((part + 1) * step).min(x.count);
-        SCRATCH.with_borrow_mut(|scratch| {
-            for (target, pair) in places(targets, pair..pair + 1, pairs_of) {
-                pair_of_strips(x, rows.clone(), target, 2 * pair, scratch, isa);
-            }
-        });
-    });
-}
-
-fn pairs_of(matrix: &Packed) -> usize {
-    matrix.strips().div_ceil(2)
-}
-
-/// All `rows` times the strips `strip` and, if there is one, `strip + 1`.
-fn pair_of_strips(
-    x: &Rows<'_>,
-    rows: Range<usize>,
-    target: &Target<'_>,
-    strip: usize,
-    scratch: &mut Scratch,
-    isa: Isa,
-) {
-    let matrix = target.factor.matrix;
-    let put = |first: usize, tile: &[[f32; 32]], strips: usize| {
-        for (row, numbers) in tile.iter().enumerate() {
-            target.write(first + row, strip, &numbers[..strips * STRIP]);
-        }
-    };
-    match (&x.levels, &x.halves) {
-        (Some(levels), _) if matrix.kind().is_quantized() => {
-            let (ready, strips) = scratch.ready(matrix, strip, isa);
-            let form = Form::of(matrix.kind());
-            for first in rows.clone().step_by(tile::INT_ROWS) {
-                let some: Vec<_> =
-                    (first..rows.end).take(tile::INT_ROWS).map(|row| levels.row(row)).collect();
-                let mut out = [[0f32; 32]; tile::INT_ROWS];
-                tile::int_tile(&some, form, &ready[..strips], &mut out, isa);
-                put(first, &out[..some.len()], strips);
-            }
-        }
-        (_, Some(halves)) if matrix.kind() == BlockType::BF16 => {
-            let strips: Vec<&[bf16]> = (strip..matrix.strips().min(strip + 2))
-                .map(|strip| bytemuck::cast_slice::<u8, u16>(matrix.strip(strip)).reinterpret_cast())
-                .collect();
-            for first in rows.clone().step_by(tile::DENSE_ROWS) {
-                let row = |row: usize| &halves.numbers[row * halves.stride..][..halves.stride];
-                let some: Vec<_> = (first..rows.end).take(tile::DENSE_ROWS).map(row).collect();
-                let mut out = [[0f32; 32]; tile::DENSE_ROWS];
-                tile::bf16_tile(&some, &strips, &mut out);
-                put(first, &out[..some.len()], strips.len());
-            }
-        }
-        _ => {
-            let strips = scratch.widened(matrix, strip, isa);
-            for first in rows.clone().step_by(tile::DENSE_ROWS) {
-                let row = |row: usize| &x.numbers[row * x.columns..][..x.columns];
-                let some: Vec<_> = (first..rows.end).take(tile::DENSE_ROWS).map(row).collect();
-                let mut out = [[0f32; 32]; tile::DENSE_ROWS];
-                tile::f32_tile(&some, &strips, &mut out, isa);
-                put(first, &out[..some.len()], strips.len());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::cpu::block::BlockType;
 
     /// Bytes by their place, save that no number of any type becomes large.
     fn matrix(kind: BlockType, rows: usize, columns: usize) -> Packed {

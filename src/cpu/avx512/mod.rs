@@ -20,9 +20,13 @@ pub(super) use panel::{unpack, widen};
 pub(super) use rounding::{quantize, round};
 pub(super) use tile::int_tile;
 
+use std::sync::LazyLock;
+
 use super::isa::Isa;
 
 /// Panics unless the kernels of this folder may run.
 fn check() {
-    assert!(Isa::Avx512Vnni.is_available(), "this processor has no 512-bit integer dot products");
+    // Asked once: it is a dozen questions, and asked for every few rows.
+    static HAS: LazyLock<bool> = LazyLock::new(|| Isa::Avx512Vnni.is_available());
+    assert!(*HAS, "this processor has no 512-bit integer dot products");
 }
