@@ -15,6 +15,7 @@ pub mod buffer;
 pub mod delta;
 pub mod isa;
 pub mod lanes;
+mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;

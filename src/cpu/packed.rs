@@ -11,12 +11,18 @@
 //! ```
 //!
 //! Scales follow the types of the file (`block::Scales`), each number as 16 rows side by side. bf16 lies in pairs
-//! of weights, `[pair][row][2]`; f16 and f32 as `[weight][row]`. Every strip begins at a multiple of 64 bytes.
+//! of weights, `[pair][row][2]`, or in 12 bits ([`super::narrow`]); f16 and f32 as `[weight][row]`. Every strip begins
+//! at a multiple of 64 bytes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
 
 use super::block::{BlockType, GROUP, STRIP};
 use super::buffer::Buffer;
+use super::isa::isa;
+use super::narrow::{self, Narrow};
 use super::pool;
 use super::{pack, unpack};
 
@@ -26,6 +32,10 @@ pub struct Packed {
     kind: BlockType,
     rows: usize,
     columns: usize,
+    /// Whether bf16 lies in 12 bits.
+    narrow: bool,
+    /// Bytes from one strip to the next.
+    stride: usize,
     bytes: Buffer,
 }
 
@@ -43,28 +53,33 @@ impl Packed {
         columns: usize,
         read: impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
+        Self::pack_as(narrow::serves(kind, columns, isa()), kind, rows, columns, read)
+    }
+
+    /// As [`Self::pack`]; in 12 bits if `narrow` says so and the weights fit.
+    pub(super) fn pack_as<E: Send>(
+        narrow: bool,
+        kind: BlockType,
+        rows: usize,
+        columns: usize,
+        read: impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync,
+    ) -> Result<Self, E> {
         assert!(columns.is_multiple_of(kind.block_len()), "a row of {columns} weights in {kind:?}");
-        let stride = stride(kind, columns);
-        let mut bytes = Buffer::zeroed(rows.div_ceil(STRIP) * stride);
-        let row_bytes = kind.row_bytes(columns);
-        let failure = std::sync::Mutex::new(None);
-        // Some strips at a time: enough bytes for a read to be worth its call.
-        let together = (1usize << 18).div_ceil(stride.max(1)).max(1);
-        pool::run_chunks(&mut bytes, stride * together, |chunk, strips| {
-            let first = chunk * together * STRIP;
-            let mut stored = vec![0; (rows - first).min(together * STRIP) * row_bytes];
-            if let Err(error) = read(first, &mut stored) {
-                *failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
-                return;
+        // Weights that do not fit are mostly told by their first rows, before memory is taken for all of them.
+        if narrow && first_strip_fits(rows, columns, &read)? {
+            let stride = narrow::stride(columns);
+            let pack = |stored: &[u8], strip: &mut [u8]| narrow::pack(columns, stored, strip);
+            if let Some(bytes) = strips(rows, kind.row_bytes(columns), stride, &read, pack)? {
+                return Ok(Self { kind, rows, columns, narrow, stride, bytes });
             }
-            for (strip, stored) in strips.chunks_mut(stride).zip(stored.chunks(row_bytes * STRIP)) {
-                pack::strip(kind, columns, stored, strip);
-            }
-        });
-        match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(Self { kind, rows, columns, bytes }),
         }
+        let stride = stride(kind, columns);
+        let pack = |stored: &[u8], strip: &mut [u8]| {
+            pack::strip(kind, columns, stored, strip);
+            true
+        };
+        let bytes = strips(rows, kind.row_bytes(columns), stride, &read, pack)?.expect("stored types fit");
+        Ok(Self { kind, rows, columns, narrow: false, stride, bytes })
     }
 
     /// The type of its weights.
@@ -82,9 +97,9 @@ impl Packed {
         self.columns
     }
 
-    /// Bytes of the weights as a file stores them.
-    pub fn stored_bytes(&self) -> usize {
-        self.rows * self.kind.row_bytes(self.columns)
+    /// Bytes that a product of one row must read: those of the file, or fewer where bf16 lies in 12 bits.
+    pub fn read_bytes(&self) -> usize {
+        if self.narrow { self.bytes.len() } else { self.rows * self.kind.row_bytes(self.columns) }
     }
 
     /// Bytes in memory.
@@ -98,7 +113,20 @@ impl Packed {
     /// If there is no such row, or `out` is not as long as one.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows && out.len() == self.columns, "row {row} of {}", self.rows);
-        unpack::row(self.kind, self.strip(row / STRIP), row % STRIP, out);
+        match self.narrow(row / STRIP) {
+            Some(strip) => strip.row(row % STRIP, out),
+            None => unpack::row(self.kind, self.strip(row / STRIP), row % STRIP, out),
+        }
+    }
+
+    /// Whether bf16 lies in 12 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.narrow
+    }
+
+    /// A strip in 12 bits, if strips lie so.
+    pub(super) fn narrow(&self, strip: usize) -> Option<Narrow<'_>> {
+        self.narrow.then(|| Narrow::of(self.columns, self.strip(strip)))
     }
 
     pub(super) fn strips(&self) -> usize {
@@ -107,9 +135,53 @@ impl Packed {
 
     /// The bytes of one strip.
     pub(super) fn strip(&self, strip: usize) -> &[u8] {
-        let stride = stride(self.kind, self.columns);
-        &self.bytes[strip * stride..][..stride]
+        &self.bytes[strip * self.stride..][..self.stride]
     }
+}
+
+/// Reads rows and packs them, strip after strip; `None` if `pack` says of one that it does not fit.
+fn strips<E: Send>(
+    rows: usize,
+    row_bytes: usize,
+    stride: usize,
+    read: &(impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync),
+    pack: impl Fn(&[u8], &mut [u8]) -> bool + Sync,
+) -> Result<Option<Buffer>, E> {
+    let mut bytes = Buffer::zeroed(rows.div_ceil(STRIP) * stride);
+    let (failure, fits) = (Mutex::new(None), AtomicBool::new(true));
+    // Some strips at a time: enough bytes for a read to be worth its call.
+    let together = (1usize << 18).div_ceil(stride.max(1)).max(1);
+    pool::run_chunks(&mut bytes, stride * together, |chunk, strips| {
+        let first = chunk * together * STRIP;
+        if !fits.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut stored = vec![0; (rows - first).min(together * STRIP) * row_bytes];
+        if let Err(error) = read(first, &mut stored) {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return;
+        }
+        for (strip, stored) in strips.chunks_mut(stride).zip(stored.chunks(row_bytes * STRIP)) {
+            if !pack(stored, strip) {
+                fits.store(false, Ordering::Relaxed);
+            }
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(fits.into_inner().then_some(bytes)),
+    }
+}
+
+/// Whether the first rows can lie in 12 bits.
+fn first_strip_fits<E>(
+    rows: usize,
+    columns: usize,
+    read: impl Fn(usize, &mut [u8]) -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut stored = vec![0; rows.min(STRIP) * BlockType::BF16.row_bytes(columns)];
+    read(0, &mut stored)?;
+    Ok(narrow::pack(columns, &stored, &mut vec![0; narrow::stride(columns)]))
 }
 
 /// Where the scales of a strip begin.

@@ -3,8 +3,12 @@
 
 #![expect(unsafe_code, reason = "a line of bytes is plain data")]
 
+use half::bf16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
 use super::block::{BlockType, GROUP, STRIP, Scales};
 use super::isa::Isa;
+use super::narrow::Narrow;
 use super::packed::{Packed, scales_at};
 use super::unpack;
 
@@ -21,6 +25,8 @@ pub(super) struct Scratch {
     added: Vec<f32>,
     /// Dense weights as f32, `[strip][column][row]`.
     wide: Vec<f32>,
+    /// bf16 out of 12 bits, `[strip][pair][row][2]`.
+    pairs: Vec<Line>,
 }
 
 /// One strip, ready.
@@ -108,10 +114,47 @@ impl Scratch {
         let each = columns * STRIP;
         self.wide.resize(2 * each, 0.0);
         for (strip, to) in strips.clone().zip(self.wide.chunks_exact_mut(each)) {
-            widen(kind, matrix.strip(strip), columns, to, isa);
+            let stored = match matrix.narrow(strip) {
+                Some(narrow) => bytemuck::cast_slice::<u16, u8>(
+                    unpacked(&mut self.pairs, 0, &narrow, isa).reinterpret_cast(),
+                ),
+                None => matrix.strip(strip),
+            };
+            widen(kind, stored, columns, to, isa);
         }
         self.wide.chunks_exact(each).take(strips.len()).collect()
     }
+}
+
+impl Scratch {
+    /// One or two strips of bf16, `[pair][row][2]`.
+    pub(super) fn pairs<'a>(&'a mut self, matrix: &'a Packed, first: usize, isa: Isa) -> Vec<&'a [bf16]> {
+        let strips = first..matrix.strips().min(first + 2);
+        if !matrix.is_narrow() {
+            return strips.map(|strip| bf16s(matrix.strip(strip))).collect();
+        }
+        for (index, strip) in strips.clone().enumerate() {
+            if let Some(narrow) = matrix.narrow(strip) {
+                unpacked(&mut self.pairs, index, &narrow, isa);
+            }
+        }
+        let each = matrix.columns() / 2;
+        self.pairs.chunks_exact(each).take(strips.len()).map(|lines| bf16s(bytes(lines))).collect()
+    }
+}
+
+/// A strip out of 12 bits, in the place of strip `index`.
+fn unpacked<'a>(lines: &'a mut Vec<Line>, index: usize, narrow: &Narrow<'_>, isa: Isa) -> &'a [bf16] {
+    let each = narrow.columns / 2;
+    lines.resize(2 * each, Line([0; 64]));
+    let words: &mut [u16] = bytemuck::cast_slice_mut(&mut lines[index * each..][..each]);
+    let out: &mut [bf16] = words.reinterpret_cast_mut();
+    narrow.pairs(out, isa);
+    out
+}
+
+fn bf16s(bytes: &[u8]) -> &[bf16] {
+    bytemuck::cast_slice::<u8, u16>(bytes).reinterpret_cast()
 }
 
 fn widen(kind: BlockType, strip: &[u8], columns: usize, to: &mut [f32], isa: Isa) {

@@ -102,7 +102,11 @@ fn one_row(x: &[f32], targets: &[Target<'_>], isa: Isa) {
     pool::run_tapered(strips, (PIECE_BYTES * strips).div_ceil(bytes.max(1)), |range| {
         for (target, strip) in places(targets, range, Packed::strips) {
             let matrix = target.factor.matrix;
-            target.write(0, strip, &tile::gemv_strip(matrix.kind(), matrix.strip(strip), vector, isa));
+            let numbers = match matrix.narrow(strip) {
+                Some(narrow) => narrow.gemv(vector, isa),
+                None => tile::gemv_strip(matrix.kind(), matrix.strip(strip), vector, isa),
+            };
+            target.write(0, strip, &numbers);
         }
     });
 }

@@ -30,10 +30,10 @@ pub enum Matrix {
 }
 
 impl Matrix {
-    /// Bytes as stored.
+    /// Bytes that a product of one row reads.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Packed(packed) => packed.stored_bytes() as u64,
+            Self::Packed(packed) => packed.read_bytes() as u64,
             Self::Dense(t) => (t.elem_count() * t.dtype().size_in_bytes()) as u64,
             Self::Quantized(q) => q.storage_size_in_bytes() as u64,
         }

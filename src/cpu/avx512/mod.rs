@@ -9,6 +9,7 @@ mod dense;
 mod gemv;
 mod gemv_dense;
 mod levels;
+mod narrow;
 mod panel;
 pub(super) mod peak;
 mod rounding;
@@ -16,6 +17,7 @@ mod tile;
 
 pub(super) use dense::{bf16_tile, f32_tile};
 pub(super) use gemv::gemv_strip;
+pub(super) use narrow::{gemv_narrow, widen_pairs};
 pub(super) use panel::{unpack, widen};
 pub(super) use rounding::{quantize, round};
 pub(super) use tile::int_tile;

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use half::bf16;
-use half::slice::HalfBitsSliceExt;
 
 use super::super::activations::{Halves, LevelRow, Levels, Starts};
 use super::super::block::{BlockType, STRIP};
@@ -111,9 +110,7 @@ fn pair_of_strips(
             });
         }
         Some(halves) if matrix.kind() == BlockType::BF16 => {
-            let strips: Vec<&[bf16]> = (strip..strip + out.strips)
-                .map(|strip| bytemuck::cast_slice::<u8, u16>(matrix.strip(strip)).reinterpret_cast())
-                .collect();
+            let strips = scratch.pairs(matrix, strip, isa);
             out.fill::<_, { tile::DENSE_ROWS }>(halves, some, |x, out| tile::bf16_tile(x, &strips, out));
         }
         _ => {
