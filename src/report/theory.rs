@@ -77,7 +77,7 @@ pub struct Growth {
 pub struct Counts<'a> {
     /// Its shape.
     pub shape: &'a ModelShape,
-    /// Bytes of weights that a decode step reads, as stored.
+    /// Bytes of weights that a decode step reads.
     pub decode_weight_bytes: Option<u64>,
     /// Keys and values of one token, in the type of the cache.
     pub kv_bytes_per_token: u64,
