@@ -43,6 +43,10 @@ pub(super) struct LevelRow<'a> {
     pub(super) negative_sums: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
     /// (parts,): what the dot products of a part begin with; empty for weights without an offset, and for a row by itself.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "512-bit kernels alone begin with them")
+    )]
     pub(super) starts: &'a [i32],
 }
 

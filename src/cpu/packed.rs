@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Scales follow the types of the file (`block::Scales`), each number as 16 rows side by side. bf16 lies in pairs
-//! of weights, `[pair][row][2]`, or in 12 bits ([`super::narrow`]); f16 and f32 as `[weight][row]`. Every strip begins
+//! of weights, `[pair][row][2]`, or in 12 bits (`cpu::narrow`); f16 and f32 as `[weight][row]`. Every strip begins
 //! at a multiple of 64 bytes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
