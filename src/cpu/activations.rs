@@ -33,6 +33,8 @@ pub(super) struct Starts {
     pub(super) form: Form,
     /// (rows, parts)
     numbers: Vec<i32>,
+    /// (rows, columns): the levels as words, where weights are ([`Form::is_wide`]).
+    words: Vec<i16>,
 }
 
 /// One row of [`Levels`].
@@ -48,6 +50,9 @@ pub(super) struct LevelRow<'a> {
         expect(dead_code, reason = "512-bit kernels alone begin with them")
     )]
     pub(super) starts: &'a [i32],
+    /// The levels as words, where weights are; else empty.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "256-bit kernels alone read them"))]
+    pub(super) words: &'a [i16],
 }
 
 /// A row in the forms that products read; the one that the weights need is there.
@@ -96,12 +101,16 @@ impl Levels {
             negative_sums: &self.negative_sums[2 * row * groups..][..2 * groups],
             scaled_sums: &self.scaled_sums[row * groups..][..groups],
             starts: &[],
+            words: &[],
         }
     }
 
     /// The negated sum of the levels of each part, times the offset of such weights: worked out once, since every
     /// few rows of every two strips begin with it.
-    pub(super) fn starts(&self, form: Form) -> Starts {
+    pub(super) fn starts(&self, form: Form, isa: Isa) -> Starts {
+        if form.is_wide(isa) {
+            return Starts { form, numbers: Vec::new(), words: self.words() };
+        }
         let numbers = match form {
             Form::Added => Vec::new(),
             Form::Halves(bits) => self.negative_sums.iter().map(|sum| sum << bits).collect(),
@@ -109,14 +118,29 @@ impl Levels {
                 self.negative_sums.as_chunks().0.iter().map(|[a, b]| (a + b) << bits).collect()
             }
         };
-        Starts { form, numbers }
+        Starts { form, numbers, words: Vec::new() }
+    }
+
+    fn words(&self) -> Vec<i16> {
+        let mut words = vec![0; self.levels.len()];
+        // Enough numbers a piece to be worth handing out.
+        const PIECE: usize = 1 << 15;
+        pool::run_chunks(&mut words, PIECE, |piece, words| {
+            let levels = &self.levels[piece * PIECE..];
+            words.iter_mut().zip(levels).for_each(|(word, level)| *word = i16::from(*level));
+        });
+        words
     }
 
     /// All rows, for weights of such a form.
     pub(super) fn rows<'a>(&'a self, starts: &'a Starts) -> Vec<LevelRow<'a>> {
         let rows = self.levels.len() / self.columns.max(1);
-        let parts = starts.numbers.len() / rows.max(1);
-        let of = |row: usize| LevelRow { starts: &starts.numbers[row * parts..][..parts], ..self.row(row) };
+        let (parts, words) = (starts.numbers.len() / rows.max(1), starts.words.len() / rows.max(1));
+        let of = |row: usize| LevelRow {
+            starts: &starts.numbers[row * parts..][..parts],
+            words: &starts.words[row * words..][..words],
+            ..self.row(row)
+        };
         (0..rows).map(of).collect()
     }
 }

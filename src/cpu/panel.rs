@@ -32,7 +32,8 @@ pub(super) struct Scratch {
 /// One strip, ready.
 #[derive(Clone, Copy)]
 pub(super) struct Ready<'a> {
-    /// (groups, 8, 64) bytes, as [`super::packed`] has them for 8 bits.
+    /// (groups, 8, 64) bytes, as [`super::packed`] has them for 8 bits; for a form that [is wide](Form::is_wide)
+    /// (groups, 16, 64), where vector v holds the words 2v, 2v+1 of each row, without offset.
     pub(super) levels: &'a [u8],
     /// (parts, 16): a part is a group, or half of one.
     pub(super) scales: &'a [f32],
@@ -60,6 +61,17 @@ impl Form {
         }
     }
 
+    /// Whether levels are made ready as words: 256-bit vectors multiply bytes of which one side has no sign, and sums of
+    /// such products with whole bytes would have to be widened one by one.
+    pub(super) fn is_wide(self, isa: Isa) -> bool {
+        isa == Isa::Avx2 && self == Self::Offset(7)
+    }
+
+    /// Vectors of the levels of a group, ready.
+    fn lines(self, isa: Isa) -> usize {
+        if self.is_wide(isa) { 16 } else { 8 }
+    }
+
     /// Scales of a group.
     fn parts(self) -> usize {
         if matches!(self, Self::Halves(_)) { 2 } else { 1 }
@@ -77,9 +89,9 @@ impl Scratch {
         let (kind, groups) = (matrix.kind(), matrix.columns() / GROUP);
         let form = Form::of(kind);
         let strips = (matrix.strips() - first).min(2);
-        let (lines, scales) = (groups * 8, groups * form.parts() * STRIP);
+        let (lines, scales) = (groups * form.lines(isa), groups * form.parts() * STRIP);
         let added = if form == Form::Added { groups * STRIP } else { 0 };
-        let unpacks = kind.high_bits().is_some();
+        let unpacks = kind.high_bits().is_some() || form.is_wide(isa);
         self.levels.resize(if unpacks { 2 * lines } else { 0 }, Line([0; 64]));
         self.scales.resize(2 * scales, 0.0);
         self.added.resize(2 * added, 0.0);

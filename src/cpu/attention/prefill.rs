@@ -7,7 +7,7 @@ use super::Queries;
 use super::kv::{BLOCK, Block, KvCache, padded};
 use super::rows::HeadShape;
 use super::scratch;
-use super::tile::{Ahead, Running, Values, Weights, all_scores, mix_all, weigh};
+use super::tile::{AtHand, Running, Values, Weights, all_scores, mix_all, weigh};
 use crate::cpu::isa::Isa;
 use crate::cpu::lanes::{self, Element, Kernel, LANES, Lanes};
 use crate::cpu::pool;
@@ -203,7 +203,7 @@ impl<E: Element> Piece<'_, E> {
         let panels = room.q.chunks_exact(LANES * registers).zip(room.weights.chunks_exact_mut(R));
         for (panel, (q, weights)) in panels.enumerate() {
             let tiles = shown(panel * R + R - 1).div_ceil(LANES);
-            all_scores::<L, f32, R, T>(lanes, q, room.keys, tiles, &Ahead::NONE, weights);
+            all_scores::<L, f32, AtHand, R, T>(lanes, q, room.keys, tiles, |_| AtHand, weights);
         }
         for (row, (weights, running)) in room.weights.iter_mut().zip(running.iter_mut()).enumerate() {
             weigh(lanes, weights, shown(row), shown(row / MIXED * MIXED + MIXED - 1), running);
@@ -211,8 +211,8 @@ impl<E: Element> Piece<'_, E> {
         let rows = room.weights.chunks_exact(MIXED).zip(room.mixed.chunks_exact_mut(MIXED * registers));
         for (part, (weights, mixed)) in rows.enumerate() {
             let keys = 0..shown(part * MIXED + MIXED - 1);
-            let values = Values { values: room.values, registers, keys, ahead: Ahead::NONE };
-            mix_all::<L, f32, MIXED, N>(lanes, weights, &values, &running[part * MIXED..], mixed);
+            let values = Values { values: room.values, registers, keys };
+            mix_all::<L, f32, MIXED, N>(lanes, weights, &values, AtHand, &running[part * MIXED..], mixed);
         }
     }
 

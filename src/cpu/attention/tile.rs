@@ -9,37 +9,34 @@ pub(super) type Weights = [f32; BLOCK];
 /// Registers in a row of [`Weights`].
 const TILES: usize = BLOCK / LANES;
 
-/// Lines are asked for when the reader is this part of a head's block before them. Measured: 8 KiB is best for
-/// blocks of 32 KiB and 32 KiB for blocks of 128 KiB; without it, a core reads half as fast.
-const AHEAD: usize = 4;
-
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// What a thread reads after another, so that it can ask for lines before it needs them. Empty where all is at hand.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ahead<'a, E> {
-    /// What is being read.
-    pub now: &'a [[E; LANES]],
-    /// What will be read then.
-    pub next: &'a [[E; LANES]],
+/// What will be read after what is being read, so that its lines can be asked for in time.
+pub(super) trait Ahead: Copy {
+    /// Asks for what lies ahead of the registers `at..at + count` of what is being read.
+    fn ask<L: Lanes>(self, lanes: L, at: usize, count: usize);
 }
 
-impl<E: Element> Ahead<'_, E> {
-    /// Nothing.
-    pub const NONE: Self = Self { now: &[], next: &[] };
+/// All is at hand.
+#[derive(Clone, Copy)]
+pub(super) struct AtHand;
 
-    /// Asks for what lies as far ahead as it takes, when `at..at + count` is read.
+impl Ahead for AtHand {
     #[inline(always)]
-    fn ask<L: Lanes>(&self, lanes: L, at: usize, count: usize) {
-        let size = size_of::<[E; LANES]>();
-        for place in (0..count).step_by((LINE / size).max(1)) {
-            let place = at + place + self.now.len() / AHEAD;
-            if let Some(line) = self.now.get(place) {
-                lanes.prefetch(line);
-            } else if let Some(line) = self.next.get(place - self.now.len()) {
-                lanes.prefetch(line);
-            }
+    fn ask<L: Lanes>(self, _lanes: L, _at: usize, _count: usize) {}
+}
+
+/// Where what will be read soon begins; any address is harmless.
+#[derive(Clone, Copy)]
+pub(super) struct Soon<E>(pub *const [E; LANES]);
+
+impl<E: Element> Ahead for Soon<E> {
+    #[inline(always)]
+    fn ask<L: Lanes>(self, lanes: L, at: usize, count: usize) {
+        let lines = (LINE / size_of::<[E; LANES]>()).max(1);
+        for place in (0..count).step_by(lines) {
+            lanes.prefetch_far(self.0.wrapping_add(at + place));
         }
     }
 }
@@ -51,14 +48,14 @@ pub(super) fn scores<L: Lanes, E: Element, const R: usize, const T: usize>(
     q: &[[f32; R]],
     keys: &[[E; LANES]],
     first: usize,
-    ahead: &Ahead<'_, E>,
+    ahead: impl Ahead,
     out: &mut [Weights],
 ) {
     let dim = q.len();
     let keys = &keys[first * dim..(first + T) * dim];
     let mut sums = [[lanes.splat(0.0); T]; R];
     for (d, q) in q.iter().enumerate() {
-        ahead.ask(lanes, first * dim + d * T, T);
+        ahead.ask(lanes, d * T, T);
         let mut k = [lanes.splat(0.0); T];
         for (t, k) in k.iter_mut().enumerate() {
             *k = E::load(lanes, &keys[t * dim + d]);
@@ -136,8 +133,6 @@ pub(super) struct Values<'a, E> {
     pub registers: usize,
     /// Keys to be mixed; what was mixed before is corrected when the first of a block is.
     pub keys: std::ops::Range<usize>,
-    /// What to ask for meanwhile; the values are the second half of what is being read.
-    pub ahead: Ahead<'a, E>,
 }
 
 /// Adds the weighted values to `R` rows of `out` (rows, registers, 16), registers `first..first + N`, after
@@ -148,6 +143,7 @@ pub(super) fn mix<L: Lanes, E: Element, const R: usize, const N: usize>(
     weights: &[Weights],
     values: &Values<'_, E>,
     first: usize,
+    ahead: impl Ahead,
     running: &[Running],
     out: &mut [[f32; LANES]],
 ) {
@@ -162,9 +158,7 @@ pub(super) fn mix<L: Lanes, E: Element, const R: usize, const N: usize>(
     }
     let part = &values.values[values.keys.start * registers..values.keys.end * registers];
     for (key, value) in values.keys.clone().zip(part.chunks_exact(registers)) {
-        if first == 0 {
-            values.ahead.ask(lanes, values.ahead.now.len() / 2 + key * registers, registers);
-        }
+        ahead.ask(lanes, (key - values.keys.start) * registers + first, N);
         let mut v = [lanes.splat(0.0); N];
         for (v, value) in v.iter_mut().zip(&value[first..first + N]) {
             *v = E::load(lanes, value);
@@ -183,24 +177,24 @@ pub(super) fn mix<L: Lanes, E: Element, const R: usize, const N: usize>(
     }
 }
 
-/// [`scores`] of all of `tiles`, at most `T` at a time.
+/// [`scores`] of all of `tiles`, at most `T` at a time; `ahead` tells what will be read after a tile.
 #[inline(always)]
-pub(super) fn all_scores<L: Lanes, E: Element, const R: usize, const T: usize>(
+pub(super) fn all_scores<L: Lanes, E: Element, A: Ahead, const R: usize, const T: usize>(
     lanes: L,
     q: &[[f32; R]],
     keys: &[[E; LANES]],
     tiles: usize,
-    ahead: &Ahead<'_, E>,
+    ahead: impl Fn(usize) -> A,
     out: &mut [Weights],
 ) {
     debug_assert!(tiles <= TILES);
     let mut first = 0;
     while first + T <= tiles {
-        scores::<L, E, R, T>(lanes, q, keys, first, ahead, out);
+        scores::<L, E, R, T>(lanes, q, keys, first, ahead(first), out);
         first += T;
     }
     while first < tiles {
-        scores::<L, E, R, 1>(lanes, q, keys, first, ahead, out);
+        scores::<L, E, R, 1>(lanes, q, keys, first, ahead(first), out);
         first += 1;
     }
 }
@@ -211,16 +205,17 @@ pub(super) fn mix_all<L: Lanes, E: Element, const R: usize, const N: usize>(
     lanes: L,
     weights: &[Weights],
     values: &Values<'_, E>,
+    ahead: impl Ahead,
     running: &[Running],
     out: &mut [[f32; LANES]],
 ) {
     let mut first = 0;
     while first + N <= values.registers {
-        mix::<L, E, R, N>(lanes, weights, values, first, running, out);
+        mix::<L, E, R, N>(lanes, weights, values, first, ahead, running, out);
         first += N;
     }
     while first < values.registers {
-        mix::<L, E, R, 1>(lanes, weights, values, first, running, out);
+        mix::<L, E, R, 1>(lanes, weights, values, first, ahead, running, out);
         first += 1;
     }
 }

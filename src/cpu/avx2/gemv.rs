@@ -9,8 +9,12 @@ use super::gemv_dense::{bf16s, f16s, f32s};
 use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, dot, halves, levels, signed, unsigned};
 use super::{LANES, Sums};
 
-/// Bytes ahead of the present ones that are asked for: beyond what the processor fetches by itself.
-const AHEAD: usize = 2048;
+/// Bytes ahead of the present ones that are asked for, into the first cache: beyond what the processor fetches by
+/// itself.
+const NEAR: usize = 4096;
+
+/// Bytes ahead that are asked for beforehand, since the first cache can wait for a few lines only.
+const FAR: usize = 8192;
 
 /// The products of `x` with the 16 rows of `strip`.
 ///
@@ -41,7 +45,8 @@ pub(in super::super) fn gemv_strip(kind: BlockType, strip: &[u8], x: Vector<'_>)
                 assert!(strip.len() >= at + groups / record.groups * record.bytes);
                 assert!(row.levels.len() >= groups * GROUP && row.scales.len() >= groups);
                 assert!(row.negative_sums.len() >= 2 * groups && row.scaled_sums.len() >= groups);
-                by_form(quantized, strip.as_ptr(), strip.as_ptr().add(at), groups, row)
+                let (levels, scales) = (strip.as_ptr(), strip.as_ptr().add(at));
+                by_form(quantized, levels, scales, groups, row, strip.len())
             }
             (_, None) => unreachable!("quantized weights are multiplied with levels"),
         }
@@ -63,19 +68,20 @@ unsafe fn by_form(
     scales: *const u8,
     groups: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> Sums {
     // SAFETY: the contract is the same.
     unsafe {
         match kind {
-            BlockType::Q4_0 => plain::<NIBBLES, 3>(levels, scales, groups, x),
-            BlockType::Q5_0 => plain::<FIVE_BITS, 4>(levels, scales, groups, x),
+            BlockType::Q4_0 => plain::<NIBBLES, 3>(levels, scales, groups, x, stride),
+            BlockType::Q5_0 => plain::<FIVE_BITS, 4>(levels, scales, groups, x, stride),
             // The product itself takes the offset off.
-            BlockType::Q8_0 => plain::<BYTES, 0>(levels, scales, groups, x),
-            BlockType::Q4_1 => with_min::<NIBBLES>(levels, scales, groups, x),
-            BlockType::Q5_1 => with_min::<FIVE_BITS>(levels, scales, groups, x),
-            BlockType::Q4K => super_with_min::<NIBBLES>(levels, scales, groups / 8, x),
-            BlockType::Q5K => super_with_min::<FIVE_BITS>(levels, scales, groups / 8, x),
-            _ => super_of_halves(levels, scales, groups / 8, x),
+            BlockType::Q8_0 => plain::<BYTES, 0>(levels, scales, groups, x, stride),
+            BlockType::Q4_1 => with_min::<NIBBLES>(levels, scales, groups, x, stride),
+            BlockType::Q5_1 => with_min::<FIVE_BITS>(levels, scales, groups, x, stride),
+            BlockType::Q4K => super_with_min::<NIBBLES>(levels, scales, groups / 8, x, stride),
+            BlockType::Q5K => super_with_min::<FIVE_BITS>(levels, scales, groups / 8, x, stride),
+            _ => super_of_halves(levels, scales, groups / 8, x, stride),
         }
     }
 }
@@ -90,7 +96,9 @@ unsafe fn dots<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize, la
     // SAFETY: by the contract.
     unsafe {
         let here = at.add(group * bytes_of(FORM) + 4 * lane);
-        prefetch(here, bytes_of(FORM) / 2);
+        if lane == 0 {
+            prefetch(here, bytes_of(FORM));
+        }
         let [low, high] = levels::<FORM>(here);
         let x = x.levels.as_ptr().add(group * GROUP);
         [dot::<FORM>(&low, x), dot::<FORM>(&high, x.add(GROUP / 2))]
@@ -124,6 +132,7 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
     scales: *const u8,
     groups: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> Sums {
     let mut sums = [_mm256_setzero_ps(); 2];
     for group in 0..groups {
@@ -132,6 +141,9 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
             bits => (x.negative_sums[2 * group] + x.negative_sums[2 * group + 1]) << bits,
         };
         let of_row = _mm256_set1_ps(x.scales[group]);
+        if group % 2 == 0 {
+            prefetch_scales(scales.wrapping_add(group * 2 * STRIP), stride, 4 * STRIP);
+        }
         for (sum, lane) in sums.iter_mut().zip([0, LANES]) {
             // SAFETY: `group` is one of the groups.
             unsafe {
@@ -147,11 +159,18 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
 /// As [`by_form`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn with_min<const FORM: u8>(at: *const u8, scales: *const u8, groups: usize, x: LevelRow<'_>) -> Sums {
+unsafe fn with_min<const FORM: u8>(
+    at: *const u8,
+    scales: *const u8,
+    groups: usize,
+    x: LevelRow<'_>,
+    stride: usize,
+) -> Sums {
     let mut sums = [_mm256_setzero_ps(); 2];
     for group in 0..groups {
         let of_row = _mm256_set1_ps(x.scales[group]);
         let row_sum = _mm256_set1_ps(x.scaled_sums[group]);
+        prefetch_scales(scales.wrapping_add(group * 4 * STRIP), stride, 4 * STRIP);
         for (sum, lane) in sums.iter_mut().zip([0, LANES]) {
             // SAFETY: `group` is one of the groups.
             unsafe {
@@ -174,10 +193,12 @@ unsafe fn super_with_min<const FORM: u8>(
     scales: *const u8,
     blocks: usize,
     x: LevelRow<'_>,
+    stride: usize,
 ) -> Sums {
     let mut sums = [_mm256_setzero_ps(); 2];
     for block in 0..blocks {
         let record = scales.wrapping_add(block * 20 * STRIP);
+        prefetch_scales(record, stride, 20 * STRIP);
         let (mut scaled, mut minima) = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
         for part in 0..8 {
             let group = 8 * block + part;
@@ -210,10 +231,17 @@ unsafe fn super_with_min<const FORM: u8>(
 /// As [`by_form`], with `blocks` of 8 groups.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: LevelRow<'_>) -> Sums {
+unsafe fn super_of_halves(
+    at: *const u8,
+    scales: *const u8,
+    blocks: usize,
+    x: LevelRow<'_>,
+    stride: usize,
+) -> Sums {
     let mut sums = [_mm256_setzero_ps(); 2];
     for block in 0..blocks {
         let record = scales.wrapping_add(block * 18 * STRIP);
+        prefetch_scales(record, stride, 18 * STRIP);
         let mut scaled = [_mm256_setzero_ps(); 2];
         for part in 0..8 {
             let group = 8 * block + part;
@@ -243,6 +271,19 @@ unsafe fn super_of_halves(at: *const u8, scales: *const u8, blocks: usize, x: Le
 pub(super) fn prefetch(here: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
         // SAFETY: asking for an address never faults, and each processor that runs this can ask.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(AHEAD + line).cast()) };
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(here.wrapping_add(FAR + line).cast());
+            _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(NEAR + line).cast());
+        }
+    }
+}
+
+/// Asks for the scales of the next strip, `stride` bytes from those `here`: each strip has its own, behind its
+/// levels, and the processor finds them too late by itself.
+#[inline]
+fn prefetch_scales(here: *const u8, stride: usize, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(stride + line).cast()) };
     }
 }

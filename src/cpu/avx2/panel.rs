@@ -13,14 +13,15 @@ pub(in super::super) fn unpack(kind: BlockType, strip: &[u8], groups: usize, roo
     super::check();
     let at = scales_at(kind, groups * GROUP);
     let record = kind.scales().record();
-    assert!(strip.len() >= at + groups / record.groups * record.bytes && room.levels.len() <= 8 * groups);
+    let lines = if kind.high_bits().is_some() { 8 } else { 16 };
+    assert!(strip.len() >= at + groups / record.groups * record.bytes && room.levels.len() <= lines * groups);
     // SAFETY: the processor was checked, and the strip holds all levels and records.
     unsafe {
         match kind.high_bits() {
             Some(0) => unpack_levels::<NIBBLES>(strip.as_ptr(), room.levels),
             Some(1) => unpack_levels::<FIVE_BITS>(strip.as_ptr(), room.levels),
             Some(_) => unpack_levels::<SIX_BITS>(strip.as_ptr(), room.levels),
-            None => {}
+            None => unpack_bytes(strip.as_ptr(), room.levels),
         }
         for lane in [0, LANES] {
             let from = strip.as_ptr().add(at);
@@ -40,6 +41,30 @@ unsafe fn unpack_levels<const FORM: u8>(from: *const u8, to: &mut [Line]) {
                 let unpacked = levels::<FORM>(from.add(group * bytes_of(FORM) + 4 * lane));
                 for (line, vector) in lines.iter_mut().zip(unpacked.as_flattened()) {
                     _mm256_storeu_si256(line.0.as_mut_ptr().add(4 * lane).cast(), *vector);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes, 128 added, as words: those of weights 2v, 2v+1 of each row in line v.
+///
+/// # Safety
+/// Half as many bytes as `to` has room for can be read at `from`; the processor has AVX2.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn unpack_bytes(from: *const u8, to: &mut [Line]) {
+    // Bytes 0, 1 of each row to the upper bytes of words, or bytes 2, 3; -1 leaves a zero.
+    let first = _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
+    let second = _mm256_or_si256(first, _mm256_set1_epi16(2 << 8));
+    for (index, lines) in to.chunks_exact_mut(2).enumerate() {
+        for at in [0, 32] {
+            // SAFETY: by the contract; a line is as long as two vectors.
+            unsafe {
+                let bytes = _mm256_loadu_si256(from.add(64 * index + at).cast());
+                let signed = _mm256_xor_si256(bytes, _mm256_set1_epi8(i8::MIN));
+                for (line, places) in lines.iter_mut().zip([first, second]) {
+                    let words = _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(signed, places));
+                    _mm256_storeu_si256(line.0.as_mut_ptr().add(at).cast(), words);
                 }
             }
         }

@@ -1,20 +1,35 @@
-//! A few rows of 8-bit levels times strips that are ready: up to 4 × 8 numbers grow in registers.
+//! A few rows of 8-bit levels times strips that are ready: up to 6 × 16 dot products grow in registers.
+//!
+//! Products of unsigned with signed bytes go into sums of 16 bits, which are widened before they could overflow: after
+//! eight products of bytes of 4 bits, four of 5, two of 6. Whole bytes are words here ([`Form::is_wide`]): to multiply
+//! bytes that both have a sign takes three instructions of the two units that multiply, where words take two.
 
 use std::arch::x86_64::*;
 
 use super::super::activations::LevelRow;
 use super::super::block::{GROUP, STRIP};
+use super::super::isa::Isa;
 use super::super::panel::{Form, Ready};
-use super::LANES;
-use super::levels::{BYTES, FIVE_BITS, Half, SIX_BITS, dot};
+use super::{LANES, Sums};
 
-/// Rows whose sums fit into registers.
-const ROWS: usize = 4;
+/// What dot products of the 16 rows of a strip grow in.
+type Dots = [__m256i; 2];
 
-/// Products of rows `x` with one or two strips; `out` receives 32 numbers for each row.
+/// How dot products are made: of bytes of so many bits, or of words.
+const NIBBLES: u8 = 4;
+const FIVE_BITS: u8 = 5;
+const SIX_BITS: u8 = 6;
+const WORDS: u8 = 16;
+
+/// Bytes of a level.
+const fn size(form: u8) -> usize {
+    if form == WORDS { 2 } else { 1 }
+}
+
+/// Products of up to 6 rows `x` with one or two strips; `out` receives 32 numbers for each row.
 ///
 /// # Panics
-/// If a row or a strip is shorter than the first row says, or there is no room for a row.
+/// If a row or a strip is shorter than the first row says, there is no room for a row, or there are too many.
 pub(in super::super) fn int_tile(
     x: &[LevelRow<'_>],
     form: Form,
@@ -23,40 +38,38 @@ pub(in super::super) fn int_tile(
 ) {
     super::check();
     let groups = x[0].scales.len();
+    let parts = if matches!(form, Form::Halves(_)) { 2 * groups } else { groups };
     for row in x {
         assert!(row.levels.len() >= groups * GROUP && row.scales.len() >= groups);
-        assert!(row.negative_sums.len() >= 2 * groups && row.scaled_sums.len() >= groups);
+        assert!(row.scaled_sums.len() >= groups);
+        match form.is_wide(Isa::Avx2) {
+            true => assert!(row.words.len() >= groups * GROUP),
+            false => assert!(form == Form::Added || row.starts.len() >= parts),
+        }
     }
-    let parts = if matches!(form, Form::Halves(_)) { 2 * groups } else { groups };
+    let bytes = if form.is_wide(Isa::Avx2) { 1024 } else { 512 };
     for strip in strips {
-        assert!(strip.levels.len() >= groups * 512 && strip.scales.len() >= parts * STRIP);
+        assert!(strip.levels.len() >= groups * bytes && strip.scales.len() >= parts * STRIP);
         assert!(form != Form::Added || strip.added.len() >= groups * STRIP);
     }
     assert!(out.len() >= x.len() && strips.len() <= 2);
-    // Five or six rows are better parted in the middle.
-    let together = if x.len() > ROWS { ROWS - 1 } else { ROWS };
     for (index, strip) in strips.iter().enumerate() {
-        for lane in [0, LANES] {
-            for (x, out) in x.chunks(together).zip(out.chunks_mut(together)) {
-                // SAFETY: lengths and the processor were checked.
-                unsafe { by_form(x, form, strip, index * STRIP + lane, out) };
-            }
-        }
+        // SAFETY: lengths and the processor were checked.
+        unsafe { by_form(x, form, strip, index * STRIP, out) };
     }
 }
 
 /// # Safety
-/// The lengths are as [`int_tile`] checks them, there are 1 to 4 rows, and `column` is a multiple of 8 below 32;
-/// the processor has AVX2 and FMA.
+/// The lengths are as [`int_tile`] checks them, and `column` is 0 or 16; the processor has AVX2 and FMA.
 unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usize, out: &mut [[f32; 32]]) {
     // SAFETY: the contract is the same.
     unsafe {
         match form {
-            // Whole bytes: the product itself takes the offset off.
-            Form::Offset(7) => by_size::<BYTES, false>(x, 0, strip, column, out),
-            Form::Offset(bits) => by_size::<FIVE_BITS, false>(x, bits, strip, column, out),
-            Form::Added => by_size::<FIVE_BITS, true>(x, 0, strip, column, out),
-            Form::Halves(bits) => by_size::<SIX_BITS, false>(x, bits, strip, column, out),
+            wide if wide.is_wide(Isa::Avx2) => by_size::<WORDS, false>(x, strip, column, out),
+            Form::Offset(3) => by_size::<NIBBLES, false>(x, strip, column, out),
+            Form::Offset(_) => by_size::<FIVE_BITS, false>(x, strip, column, out),
+            Form::Added => by_size::<FIVE_BITS, true>(x, strip, column, out),
+            Form::Halves(_) => by_size::<SIX_BITS, false>(x, strip, column, out),
         }
     }
 }
@@ -65,7 +78,6 @@ unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usi
 /// As [`by_form`].
 unsafe fn by_size<const FORM: u8, const ADDED: bool>(
     x: &[LevelRow<'_>],
-    bits: u32,
     strip: &Ready<'_>,
     column: usize,
     out: &mut [[f32; 32]],
@@ -73,10 +85,13 @@ unsafe fn by_size<const FORM: u8, const ADDED: bool>(
     // SAFETY: the contract is the same.
     unsafe {
         match x.len() {
-            1 => tile::<FORM, ADDED, 1>(x, bits, strip, column, out),
-            2 => tile::<FORM, ADDED, 2>(x, bits, strip, column, out),
-            3 => tile::<FORM, ADDED, 3>(x, bits, strip, column, out),
-            _ => tile::<FORM, ADDED, ROWS>(x, bits, strip, column, out),
+            1 => tile::<FORM, ADDED, 1>(x, strip, column, out),
+            2 => tile::<FORM, ADDED, 2>(x, strip, column, out),
+            3 => tile::<FORM, ADDED, 3>(x, strip, column, out),
+            4 => tile::<FORM, ADDED, 4>(x, strip, column, out),
+            5 => tile::<FORM, ADDED, 5>(x, strip, column, out),
+            6 => tile::<FORM, ADDED, 6>(x, strip, column, out),
+            rows => unreachable!("a tile of {rows} rows"),
         }
     }
 }
@@ -86,103 +101,156 @@ unsafe fn by_size<const FORM: u8, const ADDED: bool>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
     x: &[LevelRow<'_>],
-    bits: u32,
     strip: &Ready<'_>,
     column: usize,
     out: &mut [[f32; 32]],
 ) {
-    let rows: [LevelRow<'_>; R] = std::array::from_fn(|row| x[row]);
-    let lane = column % STRIP;
-    let scales = strip.scales.as_ptr().wrapping_add(lane);
-    let mut sums = [_mm256_setzero_ps(); R];
-    for group in 0..rows[0].scales.len() {
-        // SAFETY: `group` is one of the groups, by the contract.
+    let rows: [&LevelRow<'_>; R] = std::array::from_fn(|row| &x[row]);
+    let levels: [*const u8; R] = rows.map(|row| match FORM {
+        WORDS => row.words.as_ptr().cast(),
+        _ => row.levels.as_ptr().cast(),
+    });
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    for group in 0..x[0].scales.len() {
+        // SAFETY: `group` is one of the groups, by the contract; half of one is 256 levels of a strip and 16 of a row.
         unsafe {
-            let [first, second] = [2 * group, 2 * group + 1];
-            let mut dots = dots_of::<FORM, R>(&rows, bits, strip, first, lane);
+            let weights = strip.levels.as_ptr().add(512 * size(FORM) * group);
+            let at = GROUP * size(FORM) * group;
             if FORM == SIX_BITS {
-                scale(&rows, group, scales.add(first * STRIP), &dots, &mut sums);
-                dots = dots_of::<FORM, R>(&rows, bits, strip, second, lane);
-                scale(&rows, group, scales.add(second * STRIP), &dots, &mut sums);
-            } else {
-                let others = dots_of::<FORM, R>(&rows, bits, strip, second, lane);
-                for (dot, other) in dots.iter_mut().zip(others) {
-                    *dot = _mm256_add_epi32(*dot, other);
+                for half in 0..2 {
+                    let dots = halves::<FORM, R>(weights.add(256 * half), &levels, at + 16 * half, 1);
+                    scale::<true, R>(&rows, group, 2 * group + half, strip, &dots, &mut sums);
                 }
-                scale(&rows, group, scales.add(group * STRIP), &dots, &mut sums);
+                continue;
+            }
+            let dots = halves::<FORM, R>(weights, &levels, at, 2);
+            if FORM == WORDS || ADDED {
+                scale::<false, R>(&rows, group, group, strip, &dots, &mut sums);
+            } else {
+                scale::<true, R>(&rows, group, group, strip, &dots, &mut sums);
             }
             if ADDED {
-                let added = _mm256_loadu_ps(strip.added.as_ptr().add(group * STRIP + lane));
-                for (row, sum) in rows.iter().zip(&mut sums) {
-                    *sum = _mm256_fmadd_ps(added, _mm256_set1_ps(*row.scaled_sums.as_ptr().add(group)), *sum);
-                }
+                add(&rows, group, strip, &mut sums);
             }
         }
     }
-    for (out, sum) in out.iter_mut().zip(sums) {
-        // SAFETY: the slice is cut to as many numbers as the vector has.
-        unsafe { _mm256_storeu_ps(out[column..][..LANES].as_mut_ptr(), sum) };
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (numbers, sum) in out[column..][..STRIP].chunks_exact_mut(LANES).zip(sums) {
+            // SAFETY: the chunk has as many numbers as the vector.
+            unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), sum) };
+        }
     }
 }
 
-/// Integer dot products of half a group, less what `bits` says that levels are offset by, if it says so.
+/// Dot products of one or two halves of a group of a strip with those of each row; what bytes are offset by is in them.
 ///
 /// # Safety
-/// As [`by_form`]; `half` is half of one of the groups, `lane` is 0 or 8.
+/// For each half 256 levels can be read at `weights`, and 16 levels from -127 to 127 from byte `at` on of each row; the
+/// processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dots_of<const FORM: u8, const R: usize>(
-    rows: &[LevelRow<'_>; R],
-    bits: u32,
-    strip: &Ready<'_>,
-    half: usize,
-    lane: usize,
-) -> [__m256i; R] {
-    let mut dots = [_mm256_setzero_si256(); R];
-    // SAFETY: by the contract.
-    unsafe {
-        let weights = half_of(strip, half, lane);
-        for (row, dots) in rows.iter().zip(&mut dots) {
-            *dots = dot::<FORM>(&weights, row.levels.as_ptr().add(16 * half));
-            if bits > 0 {
-                let offset = *row.negative_sums.as_ptr().add(half) << bits;
-                *dots = _mm256_add_epi32(*dots, _mm256_set1_epi32(offset));
+unsafe fn halves<const FORM: u8, const R: usize>(
+    weights: *const u8,
+    rows: &[*const u8; R],
+    at: usize,
+    count: usize,
+) -> [Dots; R] {
+    let mut dots = [[_mm256_setzero_si256(); 2]; R];
+    let mut pairs = [[_mm256_setzero_si256(); 2]; R];
+    for half in 0..count {
+        for step in 0..4 * size(FORM) {
+            // SAFETY: a step is 64 bytes of the weights and 4 of a row.
+            unsafe {
+                let step = 4 * size(FORM) * half + step;
+                let weights = [0, 32].map(|side| _mm256_loadu_si256(weights.add(64 * step + side).cast()));
+                for row in 0..R {
+                    let x = rows[row].add(at + 4 * step).cast::<i32>();
+                    let x = _mm256_set1_epi32(x.read_unaligned());
+                    for side in 0..2 {
+                        if FORM == WORDS {
+                            let products = _mm256_madd_epi16(weights[side], x);
+                            dots[row][side] = _mm256_add_epi32(dots[row][side], products);
+                        } else {
+                            let products = _mm256_maddubs_epi16(weights[side], x);
+                            pairs[row][side] = _mm256_add_epi16(pairs[row][side], products);
+                        }
+                    }
+                }
+            }
+            if FORM == FIVE_BITS && step == 3 || FORM == SIX_BITS && step % 2 == 1 {
+                widen(&mut pairs, &mut dots);
             }
         }
+    }
+    if FORM == NIBBLES {
+        widen(&mut pairs, &mut dots);
     }
     dots
 }
 
-/// Adds dot products, scaled, to the sums.
-///
-/// # Safety
-/// Eight numbers can be read at `scales`, and each row has a scale for `group`; the processor has AVX2 and FMA.
+/// Moves sums of 16 bits to those of 32.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn scale<const R: usize>(
-    rows: &[LevelRow<'_>; R],
+fn widen<const R: usize>(pairs: &mut [Dots; R], dots: &mut [Dots; R]) {
+    let ones = _mm256_set1_epi16(1);
+    for (dots, pairs) in dots.as_flattened_mut().iter_mut().zip(pairs.as_flattened_mut()) {
+        *dots = _mm256_add_epi32(*dots, _mm256_madd_epi16(*pairs, ones));
+        *pairs = _mm256_setzero_si256();
+    }
+}
+
+/// Adds dot products to the sums, scaled; where they begin elsewhere than at zero (`STARTS`), that is added first.
+///
+/// # Safety
+/// `part` is a part of `group` of the strip and of each row; the processor has AVX2 and FMA.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn scale<const STARTS: bool, const R: usize>(
+    rows: &[&LevelRow<'_>; R],
     group: usize,
-    scales: *const f32,
-    dots: &[__m256i; R],
-    sums: &mut [__m256; R],
+    part: usize,
+    strip: &Ready<'_>,
+    dots: &[Dots; R],
+    sums: &mut [Sums; R],
 ) {
     // SAFETY: by the contract.
     unsafe {
-        let scales = _mm256_loadu_ps(scales);
-        for (row, (dots, sum)) in rows.iter().zip(dots.iter().zip(sums)) {
-            let scale = _mm256_mul_ps(scales, _mm256_set1_ps(*row.scales.as_ptr().add(group)));
-            *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(*dots), scale, *sum);
+        let scales = [0, LANES].map(|lane| _mm256_loadu_ps(strip.scales.as_ptr().add(part * STRIP + lane)));
+        for ((row, dots), sums) in rows.iter().zip(dots).zip(sums) {
+            let of_row = _mm256_set1_ps(*row.scales.as_ptr().add(group));
+            let start = if STARTS { *row.starts.as_ptr().add(part) } else { 0 };
+            for side in 0..2 {
+                let dot = match STARTS {
+                    true => _mm256_add_epi32(dots[side], _mm256_set1_epi32(start)),
+                    false => dots[side],
+                };
+                let scale = _mm256_mul_ps(scales[side], of_row);
+                sums[side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, sums[side]);
+            }
         }
     }
 }
 
+/// Adds what is added to each weight of `group`.
+///
 /// # Safety
-/// `half` is half of one of the groups of the strip, `lane` is 0 or 8; the processor has AVX2.
+/// `group` is one of the groups of the strip and of each row; the processor has AVX2 and FMA.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn half_of(strip: &Ready<'_>, half: usize, lane: usize) -> Half {
-    let at = strip.levels.as_ptr().wrapping_add(256 * half + 4 * lane);
-    // SAFETY: half a group is four times 64 bytes.
-    let load = |q: usize| unsafe { _mm256_loadu_si256(at.add(64 * q).cast()) };
-    [load(0), load(1), load(2), load(3)]
+unsafe fn add<const R: usize>(
+    rows: &[&LevelRow<'_>; R],
+    group: usize,
+    strip: &Ready<'_>,
+    sums: &mut [Sums; R],
+) {
+    // SAFETY: by the contract.
+    unsafe {
+        let added = [0, LANES].map(|lane| _mm256_loadu_ps(strip.added.as_ptr().add(group * STRIP + lane)));
+        for (row, sums) in rows.iter().zip(sums) {
+            let sum = _mm256_set1_ps(*row.scaled_sums.as_ptr().add(group));
+            for side in 0..2 {
+                sums[side] = _mm256_fmadd_ps(added[side], sum, sums[side]);
+            }
+        }
+    }
 }

@@ -148,8 +148,15 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+    fn prefetch<T>(self, at: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    /// Into the second cache. A first cache of 32 KiB loses such lines before they are read: attention of one token
+    /// behind 4,096 read at 0.63 of a plain read then, and at 0.85 so (Zen 4).
+    #[inline(always)]
+    fn prefetch_far<T>(self, at: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 }
 

@@ -91,8 +91,14 @@ pub trait Lanes: Copy + Send + Sync {
     /// Their sum.
     fn reduce_sum(self, v: Self::V) -> f32;
 
-    /// Asks for the cache line of `at`, which will be read soon.
-    fn prefetch<T>(self, at: &T);
+    /// Asks for the cache line of `at`, which will be read soon; any address is harmless.
+    fn prefetch<T>(self, at: *const T);
+
+    /// As [`Self::prefetch`], for a line that will be read some ten thousand bytes later.
+    #[inline(always)]
+    fn prefetch_far<T>(self, at: *const T) {
+        self.prefetch(at);
+    }
 
     /// Up to 16 numbers, then zeros.
     #[inline(always)]

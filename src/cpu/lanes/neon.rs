@@ -147,7 +147,7 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
+    fn prefetch<T>(self, at: *const T) {
         prefetch(at);
     }
 }

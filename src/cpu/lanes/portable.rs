@@ -121,7 +121,7 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _at: &T) {}
+    fn prefetch<T>(self, _at: *const T) {}
 }
 
 /// Exact for every f16. Its bits, moved to their place in an f32, are the number over 2¹¹²; infinities and NaN,
