@@ -112,7 +112,7 @@ impl Levels {
             return Starts { form, numbers: Vec::new(), words: self.words() };
         }
         let numbers = match form {
-            Form::Added => Vec::new(),
+            Form::Added(_) => Vec::new(),
             Form::Halves(bits) => self.negative_sums.iter().map(|sum| sum << bits).collect(),
             Form::Offset(bits) => {
                 self.negative_sums.as_chunks().0.iter().map(|[a, b]| (a + b) << bits).collect()

@@ -46,8 +46,8 @@ pub(super) struct Ready<'a> {
 pub(super) enum Form {
     /// A scale for each group; log2 of the offset of levels.
     Offset(u32),
-    /// A scale and an addend for each group.
-    Added,
+    /// A scale and an addend for each group; bits of a level above the lowest four.
+    Added(usize),
     /// Scales for halves of groups; log2 of the offset of levels.
     Halves(u32),
 }
@@ -57,7 +57,7 @@ impl Form {
         match (kind.scales(), kind.offset_bits()) {
             (Scales::SuperOfHalves, bits) => Self::Halves(bits.unwrap_or(0)),
             (Scales::Plain, bits) => Self::Offset(bits.unwrap_or(0)),
-            (Scales::WithMin | Scales::SuperWithMin, _) => Self::Added,
+            (Scales::WithMin | Scales::SuperWithMin, _) => Self::Added(kind.high_bits().unwrap_or(0)),
         }
     }
 
@@ -65,6 +65,11 @@ impl Form {
     /// such products with whole bytes would have to be widened one by one.
     pub(super) fn is_wide(self, isa: Isa) -> bool {
         isa == Isa::Avx2 && self == Self::Offset(7)
+    }
+
+    /// Whether something is added to each weight of a group.
+    pub(super) fn is_added(self) -> bool {
+        matches!(self, Self::Added(_))
     }
 
     /// Vectors of the levels of a group, ready.
@@ -90,7 +95,7 @@ impl Scratch {
         let form = Form::of(kind);
         let strips = (matrix.strips() - first).min(2);
         let (lines, scales) = (groups * form.lines(isa), groups * form.parts() * STRIP);
-        let added = if form == Form::Added { groups * STRIP } else { 0 };
+        let added = if form.is_added() { groups * STRIP } else { 0 };
         let unpacks = kind.high_bits().is_some() || form.is_wide(isa);
         self.levels.resize(if unpacks { 2 * lines } else { 0 }, Line([0; 64]));
         self.scales.resize(2 * scales, 0.0);

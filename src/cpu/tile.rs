@@ -137,11 +137,11 @@ fn half_plainly(x: &LevelRow<'_>, form: Form, strip: &Ready<'_>, half: usize, ou
     let group = half / 2;
     let (bits, part) = match form {
         Form::Offset(bits) => (bits, group),
-        Form::Added => (0, group),
+        Form::Added(_) => (0, group),
         Form::Halves(bits) => (bits, half),
     };
     let mut dots = match form {
-        Form::Added => [0i32; STRIP],
+        Form::Added(_) => [0i32; STRIP],
         _ => [x.negative_sums[half] << bits; STRIP],
     };
     for (vector, four) in x.levels[16 * half..][..16].chunks_exact(4).enumerate() {
@@ -154,7 +154,7 @@ fn half_plainly(x: &LevelRow<'_>, form: Form, strip: &Ready<'_>, half: usize, ou
     for ((y, dot), scale) in out.iter_mut().zip(dots).zip(scales) {
         *y += scale * x.scales[group] * dot as f32;
     }
-    if form == Form::Added && half % 2 == 1 {
+    if form.is_added() && half % 2 == 1 {
         let added = &strip.added[group * STRIP..][..STRIP];
         out.iter_mut().zip(added).for_each(|(y, added)| *y += added * x.scaled_sums[group]);
     }

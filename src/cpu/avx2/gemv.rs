@@ -6,7 +6,7 @@ use super::super::activations::{LevelRow, Vector};
 use super::super::block::{BlockType, GROUP, STRIP};
 use super::super::packed::scales_at;
 use super::gemv_dense::{bf16s, f16s, f32s};
-use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, dot, halves, levels, signed, unsigned};
+use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, dots, halves, levels, signed, unsigned};
 use super::{LANES, Sums};
 
 /// Bytes ahead of the present ones that are asked for, into the first cache: beyond what the processor fetches by
@@ -86,41 +86,35 @@ unsafe fn by_form(
     }
 }
 
-/// Integer dot products of both halves of `group`, for the eight rows from `lane` on.
+/// Integer dot products of `group`, in f32 and begun at `first`: of the first eight rows, and of the last.
 ///
 /// # Safety
-/// As [`by_form`]; `group` is one of the groups, `lane` is 0 or 8.
+/// As [`by_form`]; `group` is one of the groups.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dots<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize, lane: usize) -> [__m256i; 2] {
-    // SAFETY: by the contract.
-    unsafe {
-        let here = at.add(group * bytes_of(FORM) + 4 * lane);
-        if lane == 0 {
-            prefetch(here, bytes_of(FORM));
-        }
-        let [low, high] = levels::<FORM>(here);
-        let x = x.levels.as_ptr().add(group * GROUP);
-        [dot::<FORM>(&low, x), dot::<FORM>(&high, x.add(GROUP / 2))]
-    }
+unsafe fn whole<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize, first: i32) -> Sums {
+    // SAFETY: the contract is the same.
+    let [a, b] = unsafe { halves_of_group::<FORM>(at, x, group) };
+    let first = _mm256_set1_epi32(first);
+    let of = |side: usize| _mm256_add_epi32(_mm256_add_epi32(a[side], b[side]), first);
+    [_mm256_cvtepi32_ps(of(0)), _mm256_cvtepi32_ps(of(1))]
 }
 
-/// The sum of [`dots`] in f32, begun at `first`.
+/// Integer dot products of the halves of `group`, each of the first eight rows and of the last.
 ///
 /// # Safety
-/// As [`dots`].
+/// As [`whole`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn whole<const FORM: u8>(
-    at: *const u8,
-    x: &LevelRow<'_>,
-    group: usize,
-    lane: usize,
-    first: i32,
-) -> __m256 {
-    // SAFETY: the contract is the same.
-    let [a, b] = unsafe { dots::<FORM>(at, x, group, lane) };
-    _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_set1_epi32(first)))
+unsafe fn halves_of_group<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize) -> [[__m256i; 2]; 2] {
+    // SAFETY: by the contract.
+    unsafe {
+        let here = at.add(group * bytes_of(FORM));
+        prefetch(here, bytes_of(FORM));
+        let (left, right) = (levels::<FORM>(here), levels::<FORM>(here.add(4 * LANES)));
+        let x = x.levels.as_ptr().add(group * GROUP);
+        [dots::<FORM>([&left[0], &right[0]], x), dots::<FORM>([&left[1], &right[1]], x.add(GROUP / 2))]
+    }
 }
 
 /// # Safety
@@ -144,12 +138,12 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
         if group % 2 == 0 {
             prefetch_scales(scales.wrapping_add(group * 2 * STRIP), stride, 4 * STRIP);
         }
-        for (sum, lane) in sums.iter_mut().zip([0, LANES]) {
-            // SAFETY: `group` is one of the groups.
-            unsafe {
-                let scale = _mm256_mul_ps(halves(scales.add(2 * (group * STRIP + lane))), of_row);
-                *sum = _mm256_fmadd_ps(whole::<FORM>(at, &x, group, lane, negative), scale, *sum);
-            }
+        // SAFETY: `group` is one of the groups.
+        let dots = unsafe { whole::<FORM>(at, &x, group, negative) };
+        for side in 0..2 {
+            // SAFETY: as above.
+            let scale = unsafe { halves(scales.add(2 * (group * STRIP + side * LANES))) };
+            sums[side] = _mm256_fmadd_ps(dots[side], _mm256_mul_ps(scale, of_row), sums[side]);
         }
     }
     sums
@@ -171,13 +165,15 @@ unsafe fn with_min<const FORM: u8>(
         let of_row = _mm256_set1_ps(x.scales[group]);
         let row_sum = _mm256_set1_ps(x.scaled_sums[group]);
         prefetch_scales(scales.wrapping_add(group * 4 * STRIP), stride, 4 * STRIP);
-        for (sum, lane) in sums.iter_mut().zip([0, LANES]) {
-            // SAFETY: `group` is one of the groups.
+        // SAFETY: `group` is one of the groups.
+        let dots = unsafe { whole::<FORM>(at, &x, group, 0) };
+        for side in 0..2 {
+            // SAFETY: as above.
             unsafe {
-                let record = scales.add(group * 4 * STRIP + 2 * lane);
+                let record = scales.add(group * 4 * STRIP + 2 * side * LANES);
                 let scale = _mm256_mul_ps(halves(record), of_row);
-                *sum = _mm256_fmadd_ps(whole::<FORM>(at, &x, group, lane, 0), scale, *sum);
-                *sum = _mm256_fmadd_ps(halves(record.add(2 * STRIP)), row_sum, *sum);
+                sums[side] = _mm256_fmadd_ps(dots[side], scale, sums[side]);
+                sums[side] = _mm256_fmadd_ps(halves(record.add(2 * STRIP)), row_sum, sums[side]);
             }
         }
     }
@@ -204,12 +200,14 @@ unsafe fn super_with_min<const FORM: u8>(
             let group = 8 * block + part;
             let of_row = _mm256_set1_ps(x.scales[group]);
             let row_sum = _mm256_set1_ps(x.scaled_sums[group]);
-            for (side, lane) in [0, LANES].into_iter().enumerate() {
-                // SAFETY: `block` is one of the blocks, and has 8 groups.
+            // SAFETY: `block` is one of the blocks, and has 8 groups.
+            let dots = unsafe { whole::<FORM>(at, &x, group, 0) };
+            for side in 0..2 {
+                // SAFETY: as above.
                 unsafe {
+                    let lane = side * LANES;
                     let scale = _mm256_mul_ps(unsigned(record.add((4 + part) * STRIP + lane)), of_row);
-                    let whole = whole::<FORM>(at, &x, group, lane, 0);
-                    scaled[side] = _mm256_fmadd_ps(whole, scale, scaled[side]);
+                    scaled[side] = _mm256_fmadd_ps(dots[side], scale, scaled[side]);
                     let least = unsigned(record.add((12 + part) * STRIP + lane));
                     minima[side] = _mm256_fmadd_ps(least, row_sum, minima[side]);
                 }
@@ -246,15 +244,15 @@ unsafe fn super_of_halves(
         for part in 0..8 {
             let group = 8 * block + part;
             let of_row = _mm256_set1_ps(x.scales[group]);
-            for (scaled, lane) in scaled.iter_mut().zip([0, LANES]) {
-                // SAFETY: `block` is one of the blocks, and has 8 groups.
-                let both = unsafe { dots::<SIX_BITS>(at, &x, group, lane) };
-                for (half, dot) in both.into_iter().enumerate() {
-                    let negative = _mm256_set1_epi32(x.negative_sums[2 * group + half] << 5);
-                    let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(dot, negative));
+            // SAFETY: `block` is one of the blocks, and has 8 groups.
+            let both = unsafe { halves_of_group::<SIX_BITS>(at, &x, group) };
+            for half in 0..2 {
+                let negative = _mm256_set1_epi32(x.negative_sums[2 * group + half] << 5);
+                for side in 0..2 {
+                    let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(both[half][side], negative));
                     // SAFETY: `block` is one of the blocks, which has 16 scales for each row.
-                    let scale = unsafe { signed(record.add((2 + 2 * part + half) * STRIP + lane)) };
-                    *scaled = _mm256_fmadd_ps(dot, _mm256_mul_ps(scale, of_row), *scaled);
+                    let scale = unsafe { signed(record.add((2 + 2 * part + half) * STRIP + side * LANES)) };
+                    scaled[side] = _mm256_fmadd_ps(dot, _mm256_mul_ps(scale, of_row), scaled[side]);
                 }
             }
         }

@@ -83,8 +83,8 @@ fn upper_bits(high: __m256i) -> Half {
     ]
 }
 
-/// Sums of products of half a group of weights with 16 levels of a row, in each lane those of one row of
-/// weights. From weights of whole bytes 128 is subtracted first; no other offset is.
+/// Sums of products of half a group of weights, of the first eight rows and of the last, with 16 levels of a row: in each
+/// lane those of one row of weights. From weights of whole bytes 128 is subtracted first; no other offset is.
 ///
 /// Sums of 16 bits are widened before they could overflow: four products of 6 bits with levels up to 127 reach
 /// 32004, eight of 5 bits 31496, and two of bytes down to -128 reach 32512.
@@ -93,36 +93,33 @@ fn upper_bits(high: __m256i) -> Half {
 /// 16 levels from -127 to 127 can be read at `x`; the processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn dot<const FORM: u8>(weights: &Half, x: *const i8) -> __m256i {
-    let mut pairs = [_mm256_setzero_si256(); 4];
-    for (q, (pairs, weights)) in pairs.iter_mut().zip(weights).enumerate() {
+pub(super) unsafe fn dots<const FORM: u8>(weights: [&Half; 2], x: *const i8) -> [__m256i; 2] {
+    let ones = _mm256_set1_epi16(1);
+    let (mut sums, mut pairs) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
+    for q in 0..4 {
         // SAFETY: 4q + 4 is at most 16.
         let four = _mm256_set1_epi32(unsafe { x.add(4 * q).cast::<i32>().read_unaligned() });
-        *pairs = match FORM {
-            BYTES => {
-                let signed = _mm256_xor_si256(*weights, _mm256_set1_epi8(i8::MIN));
-                _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(four, signed))
+        for side in 0..2 {
+            let products = products::<FORM>(weights[side][q], four);
+            let fresh = q == 0 || FORM == BYTES || FORM == SIX_BITS && q == 2;
+            pairs[side] = if fresh { products } else { _mm256_add_epi16(pairs[side], products) };
+            if q == 3 || FORM == BYTES || FORM == SIX_BITS && q == 1 {
+                sums[side] = _mm256_add_epi32(sums[side], _mm256_madd_epi16(pairs[side], ones));
             }
-            _ => _mm256_maddubs_epi16(*weights, four),
-        };
-    }
-    let ones = _mm256_set1_epi16(1);
-    let [a, b, c, d] = pairs;
-    match FORM {
-        BYTES => {
-            let first = _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
-            let last = _mm256_add_epi32(_mm256_madd_epi16(c, ones), _mm256_madd_epi16(d, ones));
-            _mm256_add_epi32(first, last)
-        }
-        SIX_BITS => {
-            let (first, last) = (_mm256_add_epi16(a, b), _mm256_add_epi16(c, d));
-            _mm256_add_epi32(_mm256_madd_epi16(first, ones), _mm256_madd_epi16(last, ones))
-        }
-        _ => {
-            let all = _mm256_add_epi16(_mm256_add_epi16(a, b), _mm256_add_epi16(c, d));
-            _mm256_madd_epi16(all, ones)
         }
     }
+    sums
+}
+
+/// Products of four levels in each lane, added in pairs.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn products<const FORM: u8>(weights: __m256i, x: __m256i) -> __m256i {
+    if FORM == BYTES {
+        let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(i8::MIN));
+        return _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(x, signed));
+    }
+    _mm256_maddubs_epi16(weights, x)
 }
 
 /// 8 numbers of f16 in f32.

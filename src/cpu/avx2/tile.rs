@@ -5,6 +5,7 @@
 //! bytes that both have a sign takes three instructions of the two units that multiply, where words take two.
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 use super::super::activations::LevelRow;
 use super::super::block::{GROUP, STRIP};
@@ -44,13 +45,13 @@ pub(in super::super) fn int_tile(
         assert!(row.scaled_sums.len() >= groups);
         match form.is_wide(Isa::Avx2) {
             true => assert!(row.words.len() >= groups * GROUP),
-            false => assert!(form == Form::Added || row.starts.len() >= parts),
+            false => assert!(form.is_added() || row.starts.len() >= parts),
         }
     }
     let bytes = if form.is_wide(Isa::Avx2) { 1024 } else { 512 };
     for strip in strips {
         assert!(strip.levels.len() >= groups * bytes && strip.scales.len() >= parts * STRIP);
-        assert!(form != Form::Added || strip.added.len() >= groups * STRIP);
+        assert!(!form.is_added() || strip.added.len() >= groups * STRIP);
     }
     assert!(out.len() >= x.len() && strips.len() <= 2);
     for (index, strip) in strips.iter().enumerate() {
@@ -68,7 +69,8 @@ unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usi
             wide if wide.is_wide(Isa::Avx2) => by_size::<WORDS, false>(x, strip, column, out),
             Form::Offset(3) => by_size::<NIBBLES, false>(x, strip, column, out),
             Form::Offset(_) => by_size::<FIVE_BITS, false>(x, strip, column, out),
-            Form::Added => by_size::<FIVE_BITS, true>(x, strip, column, out),
+            Form::Added(0) => by_size::<NIBBLES, true>(x, strip, column, out),
+            Form::Added(_) => by_size::<FIVE_BITS, true>(x, strip, column, out),
             Form::Halves(_) => by_size::<SIX_BITS, false>(x, strip, column, out),
         }
     }
@@ -110,6 +112,13 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
         WORDS => row.words.as_ptr().cast(),
         _ => row.levels.as_ptr().cast(),
     });
+    // Not known to the compiler, which would add up each sum by itself, and keep all weights in memory meanwhile.
+    let steps = black_box(match FORM {
+        WORDS => 16,
+        NIBBLES => 8,
+        FIVE_BITS => 4,
+        _ => 2,
+    });
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
     for group in 0..x[0].scales.len() {
         // SAFETY: `group` is one of the groups, by the contract; half of one is 256 levels of a strip and 16 of a row.
@@ -118,12 +127,13 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
             let at = GROUP * size(FORM) * group;
             if FORM == SIX_BITS {
                 for half in 0..2 {
-                    let dots = halves::<FORM, R>(weights.add(256 * half), &levels, at + 16 * half, 1);
+                    let weights = weights.add(256 * half);
+                    let dots = dots_of::<FORM, R>(weights, &levels, at + 16 * half, steps, 2);
                     scale::<true, R>(&rows, group, 2 * group + half, strip, &dots, &mut sums);
                 }
                 continue;
             }
-            let dots = halves::<FORM, R>(weights, &levels, at, 2);
+            let dots = dots_of::<FORM, R>(weights, &levels, at, steps, if FORM == FIVE_BITS { 2 } else { 1 });
             if FORM == WORDS || ADDED {
                 scale::<false, R>(&rows, group, group, strip, &dots, &mut sums);
             } else {
@@ -142,27 +152,29 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
     }
 }
 
-/// Dot products of one or two halves of a group of a strip with those of each row; what bytes are offset by is in them.
+/// Dot products of `folds` · `steps` times 16 rows of weights with each row, one step after the other; what bytes are
+/// offset by is in them.
 ///
 /// # Safety
-/// For each half 256 levels can be read at `weights`, and 16 levels from -127 to 127 from byte `at` on of each row; the
-/// processor has AVX2.
+/// For each step 64 bytes can be read at `weights`, and 4 bytes from byte `at` on of each row, whose levels are from
+/// -127 to 127; the steps of a fold do not overflow 16 bits; the processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn halves<const FORM: u8, const R: usize>(
+unsafe fn dots_of<const FORM: u8, const R: usize>(
     weights: *const u8,
     rows: &[*const u8; R],
     at: usize,
-    count: usize,
+    steps: usize,
+    folds: usize,
 ) -> [Dots; R] {
     let mut dots = [[_mm256_setzero_si256(); 2]; R];
-    let mut pairs = [[_mm256_setzero_si256(); 2]; R];
-    for half in 0..count {
-        for step in 0..4 * size(FORM) {
-            // SAFETY: a step is 64 bytes of the weights and 4 of a row.
+    for fold in 0..folds {
+        let mut pairs = [[_mm256_setzero_si256(); 2]; R];
+        for step in fold * steps..(fold + 1) * steps {
+            // SAFETY: by the contract.
             unsafe {
-                let step = 4 * size(FORM) * half + step;
-                let weights = [0, 32].map(|side| _mm256_loadu_si256(weights.add(64 * step + side).cast()));
+                let weights = weights.add(64 * step);
+                let weights = [0, 32].map(|side| _mm256_loadu_si256(weights.add(side).cast()));
                 for row in 0..R {
                     let x = rows[row].add(at + 4 * step).cast::<i32>();
                     let x = _mm256_set1_epi32(x.read_unaligned());
@@ -177,13 +189,10 @@ unsafe fn halves<const FORM: u8, const R: usize>(
                     }
                 }
             }
-            if FORM == FIVE_BITS && step == 3 || FORM == SIX_BITS && step % 2 == 1 {
-                widen(&mut pairs, &mut dots);
-            }
         }
-    }
-    if FORM == NIBBLES {
-        widen(&mut pairs, &mut dots);
+        if FORM != WORDS {
+            widen(&pairs, &mut dots);
+        }
     }
     dots
 }
@@ -191,11 +200,10 @@ unsafe fn halves<const FORM: u8, const R: usize>(
 /// Moves sums of 16 bits to those of 32.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn widen<const R: usize>(pairs: &mut [Dots; R], dots: &mut [Dots; R]) {
+fn widen<const R: usize>(pairs: &[Dots; R], dots: &mut [Dots; R]) {
     let ones = _mm256_set1_epi16(1);
-    for (dots, pairs) in dots.as_flattened_mut().iter_mut().zip(pairs.as_flattened_mut()) {
+    for (dots, pairs) in dots.as_flattened_mut().iter_mut().zip(pairs.as_flattened()) {
         *dots = _mm256_add_epi32(*dots, _mm256_madd_epi16(*pairs, ones));
-        *pairs = _mm256_setzero_si256();
     }
 }
 

@@ -63,18 +63,18 @@ pub(in super::super) fn int_tile(
     for row in x {
         assert!(row.levels.len() >= groups * GROUP && row.scales.len() >= groups);
         assert!(row.scaled_sums.len() >= groups);
-        assert!(form == Form::Added || row.starts.len() >= parts);
+        assert!(form.is_added() || row.starts.len() >= parts);
     }
     for strip in strips {
         assert!(strip.levels.len() >= groups * 512 && strip.scales.len() >= parts * STRIP);
-        assert!(form != Form::Added || strip.added.len() >= groups * STRIP);
+        assert!(!form.is_added() || strip.added.len() >= groups * STRIP);
     }
     assert!(out.len() >= x.len());
     // SAFETY: lengths and the processor were checked.
     unsafe {
         match form {
             Form::Offset(_) => by_size::<OFFSET>(x, strips, out),
-            Form::Added => by_size::<ADDED>(x, strips, out),
+            Form::Added(_) => by_size::<ADDED>(x, strips, out),
             Form::Halves(_) => by_size::<HALVES>(x, strips, out),
         }
     }

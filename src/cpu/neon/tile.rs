@@ -41,7 +41,7 @@ pub(in super::super) fn int_tile(
     let parts = if matches!(form, Form::Halves(_)) { 2 * groups } else { groups };
     for strip in strips {
         assert!(strip.levels.len() >= groups * 512 && strip.scales.len() >= parts * STRIP);
-        assert!(form != Form::Added || strip.added.len() >= groups * STRIP);
+        assert!(!form.is_added() || strip.added.len() >= groups * STRIP);
     }
     assert!(out.len() >= x.len() && strips.len() <= 2);
     for (index, strip) in strips.iter().enumerate() {
@@ -64,7 +64,7 @@ unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usi
             // Whole bytes lose their offset when they are loaded.
             Form::Offset(7) => by_size::<BYTES, false>(x, 0, strip, column, out),
             Form::Offset(bits) => by_size::<FIVE_BITS, false>(x, bits, strip, column, out),
-            Form::Added => by_size::<FIVE_BITS, true>(x, 0, strip, column, out),
+            Form::Added(_) => by_size::<FIVE_BITS, true>(x, 0, strip, column, out),
             Form::Halves(bits) => by_size::<SIX_BITS, false>(x, bits, strip, column, out),
         }
     }
