@@ -106,7 +106,11 @@ unsafe fn whole<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize, f
 /// As [`whole`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn halves_of_group<const FORM: u8>(at: *const u8, x: &LevelRow<'_>, group: usize) -> [[__m256i; 2]; 2] {
+unsafe fn halves_of_group<const FORM: u8>(
+    at: *const u8,
+    x: &LevelRow<'_>,
+    group: usize,
+) -> [[__m256i; 2]; 2] {
     // SAFETY: by the contract.
     unsafe {
         let here = at.add(group * bytes_of(FORM));
@@ -277,11 +281,11 @@ pub(super) fn prefetch(here: *const u8, bytes: usize) {
 }
 
 /// Asks for the scales of the next strip, `stride` bytes from those `here`: each strip has its own, behind its
-/// levels, and the processor finds them too late by itself.
+/// levels, and the processor finds them too late by itself. Into the second cache: a strip is longer than the first.
 #[inline]
 fn prefetch_scales(here: *const u8, stride: usize, bytes: usize) {
     for line in (0..bytes).step_by(64) {
         // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(stride + line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(here.wrapping_add(stride + line).cast()) };
     }
 }

@@ -54,7 +54,8 @@ unsafe fn unpack_levels<const FORM: u8>(from: *const u8, to: &mut [Line]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn unpack_bytes(from: *const u8, to: &mut [Line]) {
     // Bytes 0, 1 of each row to the upper bytes of words, or bytes 2, 3; -1 leaves a zero.
-    let first = _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
+    let first =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
     let second = _mm256_or_si256(first, _mm256_set1_epi16(2 << 8));
     for (index, lines) in to.chunks_exact_mut(2).enumerate() {
         for at in [0, 32] {

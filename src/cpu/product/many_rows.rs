@@ -56,7 +56,8 @@ impl Rounded {
         let mut forms: Vec<Form> = kinds().filter(|kind| kind.is_quantized()).map(Form::of).collect();
         forms.dedup();
         let levels = (!forms.is_empty()).then(|| Levels::of(x, columns, isa));
-        let starts = levels.iter().flat_map(|levels| forms.iter().map(|form| levels.starts(*form, isa))).collect();
+        let starts =
+            levels.iter().flat_map(|levels| forms.iter().map(|form| levels.starts(*form, isa))).collect();
         let bf16 = isa == Isa::Avx512Bf16 && kinds().any(|kind| kind == BlockType::BF16);
         Self { levels, starts, halves: bf16.then(|| Halves::of(x, columns, isa)) }
     }
