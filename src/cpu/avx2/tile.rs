@@ -63,15 +63,22 @@ pub(in super::super) fn int_tile(
 /// # Safety
 /// The lengths are as [`int_tile`] checks them, and `column` is 0 or 16; the processor has AVX2 and FMA.
 unsafe fn by_form(x: &[LevelRow<'_>], form: Form, strip: &Ready<'_>, column: usize, out: &mut [[f32; 32]]) {
-    // SAFETY: the contract is the same.
-    unsafe {
-        match form {
-            wide if wide.is_wide(Isa::Avx2) => by_size::<WORDS, false>(x, strip, column, out),
-            Form::Offset(3) => by_size::<NIBBLES, false>(x, strip, column, out),
-            Form::Offset(_) => by_size::<FIVE_BITS, false>(x, strip, column, out),
-            Form::Added(0) => by_size::<NIBBLES, true>(x, strip, column, out),
-            Form::Added(_) => by_size::<FIVE_BITS, true>(x, strip, column, out),
-            Form::Halves(_) => by_size::<SIX_BITS, false>(x, strip, column, out),
+    // Where there are two kinds of sums at once, those of three rows fit into registers.
+    let together = match form {
+        Form::Offset(4) | Form::Added(1..) | Form::Halves(_) => 3,
+        _ => 6,
+    };
+    for (x, out) in x.chunks(together).zip(out.chunks_mut(together)) {
+        // SAFETY: the contract is the same.
+        unsafe {
+            match form {
+                wide if wide.is_wide(Isa::Avx2) => by_size::<WORDS, false>(x, strip, column, out),
+                Form::Offset(3) => by_size::<NIBBLES, false>(x, strip, column, out),
+                Form::Offset(_) => by_size::<FIVE_BITS, false>(x, strip, column, out),
+                Form::Added(0) => by_size::<NIBBLES, true>(x, strip, column, out),
+                Form::Added(_) => by_size::<FIVE_BITS, true>(x, strip, column, out),
+                Form::Halves(_) => by_size::<SIX_BITS, false>(x, strip, column, out),
+            }
         }
     }
 }
@@ -113,12 +120,12 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
         _ => row.levels.as_ptr().cast(),
     });
     // Not known to the compiler, which would add up each sum by itself, and keep all weights in memory meanwhile.
-    let steps = black_box(match FORM {
-        WORDS => 16,
-        NIBBLES => 8,
-        FIVE_BITS => 4,
-        _ => 2,
-    });
+    let (steps, folds) = match FORM {
+        WORDS => (black_box(16), 1),
+        NIBBLES => (black_box(8), 1),
+        FIVE_BITS => (black_box(4), 2),
+        _ => (2, black_box(2)),
+    };
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
     for group in 0..x[0].scales.len() {
         // SAFETY: `group` is one of the groups, by the contract; half of one is 256 levels of a strip and 16 of a row.
@@ -128,12 +135,12 @@ unsafe fn tile<const FORM: u8, const ADDED: bool, const R: usize>(
             if FORM == SIX_BITS {
                 for half in 0..2 {
                     let weights = weights.add(256 * half);
-                    let dots = dots_of::<FORM, R>(weights, &levels, at + 16 * half, steps, 2);
+                    let dots = dots_of::<FORM, R>(weights, &levels, at + 16 * half, steps, folds);
                     scale::<true, R>(&rows, group, 2 * group + half, strip, &dots, &mut sums);
                 }
                 continue;
             }
-            let dots = dots_of::<FORM, R>(weights, &levels, at, steps, if FORM == FIVE_BITS { 2 } else { 1 });
+            let dots = dots_of::<FORM, R>(weights, &levels, at, steps, folds);
             if FORM == WORDS || ADDED {
                 scale::<false, R>(&rows, group, group, strip, &dots, &mut sums);
             } else {
