@@ -250,10 +250,10 @@ unsafe fn super_of_halves(
             let of_row = _mm256_set1_ps(x.scales[group]);
             // SAFETY: `block` is one of the blocks, and has 8 groups.
             let both = unsafe { halves_of_group::<SIX_BITS>(at, &x, group) };
-            for half in 0..2 {
+            for (half, dots) in both.iter().enumerate() {
                 let negative = _mm256_set1_epi32(x.negative_sums[2 * group + half] << 5);
                 for side in 0..2 {
-                    let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(both[half][side], negative));
+                    let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[side], negative));
                     // SAFETY: `block` is one of the blocks, which has 16 scales for each row.
                     let scale = unsafe { signed(record.add((2 + 2 * part + half) * STRIP + side * LANES)) };
                     scaled[side] = _mm256_fmadd_ps(dot, _mm256_mul_ps(scale, of_row), scaled[side]);

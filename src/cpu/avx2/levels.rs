@@ -96,11 +96,11 @@ fn upper_bits(high: __m256i) -> Half {
 pub(super) unsafe fn dots<const FORM: u8>(weights: [&Half; 2], x: *const i8) -> [__m256i; 2] {
     let ones = _mm256_set1_epi16(1);
     let (mut sums, mut pairs) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
-    for q in 0..4 {
+    for (q, (left, right)) in weights[0].iter().zip(weights[1]).enumerate() {
         // SAFETY: 4q + 4 is at most 16.
         let four = _mm256_set1_epi32(unsafe { x.add(4 * q).cast::<i32>().read_unaligned() });
-        for side in 0..2 {
-            let products = products::<FORM>(weights[side][q], four);
+        for (side, weights) in [left, right].into_iter().enumerate() {
+            let products = products::<FORM>(*weights, four);
             let fresh = q == 0 || FORM == BYTES || FORM == SIX_BITS && q == 2;
             pairs[side] = if fresh { products } else { _mm256_add_epi16(pairs[side], products) };
             if q == 3 || FORM == BYTES || FORM == SIX_BITS && q == 1 {
