@@ -5,16 +5,10 @@ use std::arch::x86_64::*;
 use super::super::activations::{LevelRow, Vector};
 use super::super::block::{BlockType, GROUP, STRIP};
 use super::super::packed::scales_at;
+use super::ahead::{AHEAD, SOON_USED, ask, ask_for_scales};
 use super::gemv_dense::{bf16s, f16s, f32s};
 use super::levels::{BYTES, FIVE_BITS, NIBBLES, SIX_BITS, bytes_of, dots, halves, levels, signed, unsigned};
 use super::{LANES, Sums};
-
-/// Bytes ahead of the present ones that are asked for, into the first cache: beyond what the processor fetches by
-/// itself.
-const NEAR: usize = 4096;
-
-/// Bytes ahead that are asked for beforehand, since the first cache can wait for a few lines only.
-const FAR: usize = 8192;
 
 /// The products of `x` with the 16 rows of `strip`.
 ///
@@ -114,7 +108,7 @@ unsafe fn halves_of_group<const FORM: u8>(
     // SAFETY: by the contract.
     unsafe {
         let here = at.add(group * bytes_of(FORM));
-        prefetch(here, bytes_of(FORM));
+        ask(here, bytes_of(FORM), if FORM == BYTES { SOON_USED } else { AHEAD });
         let (left, right) = (levels::<FORM>(here), levels::<FORM>(here.add(4 * LANES)));
         let x = x.levels.as_ptr().add(group * GROUP);
         [dots::<FORM>([&left[0], &right[0]], x), dots::<FORM>([&left[1], &right[1]], x.add(GROUP / 2))]
@@ -140,7 +134,7 @@ unsafe fn plain<const FORM: u8, const OFFSET_BITS: u32>(
         };
         let of_row = _mm256_set1_ps(x.scales[group]);
         if group % 2 == 0 {
-            prefetch_scales(scales.wrapping_add(group * 2 * STRIP), stride, 4 * STRIP);
+            ask_for_scales(scales.wrapping_add(group * 2 * STRIP), stride, 4 * STRIP);
         }
         // SAFETY: `group` is one of the groups.
         let dots = unsafe { whole::<FORM>(at, &x, group, negative) };
@@ -168,7 +162,7 @@ unsafe fn with_min<const FORM: u8>(
     for group in 0..groups {
         let of_row = _mm256_set1_ps(x.scales[group]);
         let row_sum = _mm256_set1_ps(x.scaled_sums[group]);
-        prefetch_scales(scales.wrapping_add(group * 4 * STRIP), stride, 4 * STRIP);
+        ask_for_scales(scales.wrapping_add(group * 4 * STRIP), stride, 4 * STRIP);
         // SAFETY: `group` is one of the groups.
         let dots = unsafe { whole::<FORM>(at, &x, group, 0) };
         for side in 0..2 {
@@ -198,7 +192,7 @@ unsafe fn super_with_min<const FORM: u8>(
     let mut sums = [_mm256_setzero_ps(); 2];
     for block in 0..blocks {
         let record = scales.wrapping_add(block * 20 * STRIP);
-        prefetch_scales(record, stride, 20 * STRIP);
+        ask_for_scales(record, stride, 20 * STRIP);
         let (mut scaled, mut minima) = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
         for part in 0..8 {
             let group = 8 * block + part;
@@ -243,7 +237,7 @@ unsafe fn super_of_halves(
     let mut sums = [_mm256_setzero_ps(); 2];
     for block in 0..blocks {
         let record = scales.wrapping_add(block * 18 * STRIP);
-        prefetch_scales(record, stride, 18 * STRIP);
+        ask_for_scales(record, stride, 18 * STRIP);
         let mut scaled = [_mm256_setzero_ps(); 2];
         for part in 0..8 {
             let group = 8 * block + part;
@@ -266,26 +260,4 @@ unsafe fn super_of_halves(
         }
     }
     sums
-}
-
-/// Asks for what will be read some groups later; addresses beyond the weights are harmless.
-#[inline]
-pub(super) fn prefetch(here: *const u8, bytes: usize) {
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: asking for an address never faults, and each processor that runs this can ask.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(here.wrapping_add(FAR + line).cast());
-            _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(NEAR + line).cast());
-        }
-    }
-}
-
-/// Asks for the scales of the next strip, `stride` bytes from those `here`: each strip has its own, behind its
-/// levels, and the processor finds them too late by itself. Into the second cache: a strip is longer than the first.
-#[inline]
-fn prefetch_scales(here: *const u8, stride: usize, bytes: usize) {
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(here.wrapping_add(stride + line).cast()) };
-    }
 }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::block::STRIP;
-use super::gemv::prefetch;
+use super::ahead::{AHEAD, ask};
 use super::levels::halves;
 use super::panel::pairs;
 use super::{LANES, Sums};
@@ -53,7 +53,7 @@ pub(super) unsafe fn f32s(strip: &[u8], x: &[f32]) -> Sums {
     let load = |at: *const u8| unsafe { _mm256_loadu_ps(at.cast()) };
     let one = |column: usize| [load(at(column)), load(at(column).wrapping_add(4 * LANES))];
     let four = |column: usize| {
-        prefetch(at(column), 16 * STRIP);
+        ask(at(column), 16 * STRIP, AHEAD);
         [one(column), one(column + 1), one(column + 2), one(column + 3)]
     };
     by_fours(x, four, one)
@@ -67,7 +67,7 @@ pub(super) unsafe fn f16s(strip: &[u8], x: &[f32]) -> Sums {
     // SAFETY: by the contract.
     let one = |column: usize| unsafe { [halves(at(column)), halves(at(column).wrapping_add(2 * LANES))] };
     let four = |column: usize| {
-        prefetch(at(column), 8 * STRIP);
+        ask(at(column), 8 * STRIP, AHEAD);
         [one(column), one(column + 1), one(column + 2), one(column + 3)]
     };
     by_fours(x, four, one)
@@ -84,7 +84,7 @@ pub(super) unsafe fn bf16s(strip: &[u8], x: &[f32]) -> Sums {
         [[left[0], right[0]], [left[1], right[1]]]
     };
     let four = |column: usize| {
-        prefetch(at(column), 8 * STRIP);
+        ask(at(column), 8 * STRIP, AHEAD);
         let ([a, b], [c, d]) = (pair(column), pair(column + 2));
         [a, b, c, d]
     };

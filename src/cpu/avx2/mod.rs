@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "instructions beyond the baseline, and loads from computed addresses")]
 
+mod ahead;
 mod dense;
 mod gemv;
 mod gemv_dense;
