@@ -105,8 +105,9 @@ fn half_precision_with_far_less_noise_allowed_fails() {
     let folder = Folder::with("qwen3_5", &[CONFIG, WEIGHTS, REFERENCE]);
     folder.edit_tensors(REFERENCE, |tensors| {
         let (exact, rounded) = (&tensors["short_prefill"], &tensors["bf16_prefill"]);
-        let tenth = ((rounded - exact).unwrap() * 0.1).unwrap();
-        let closer = (exact + tenth).unwrap();
+        // Far less than a tenth: where a processor has no products in bf16, they are made in f32, and little is rounded.
+        let thousandth = ((rounded - exact).unwrap() * 1e-3).unwrap();
+        let closer = (exact + thousandth).unwrap();
         tensors.insert("bf16_prefill".into(), closer);
     });
     assert_eq!(folder.verify(&["--dtype", "bf16"]).code, 1);
